@@ -1,0 +1,307 @@
+"""The six roles of a recommender, each an abstract class to subclass.
+
+==================  ==================================================  ====================================
+role                reads                                               gives
+==================  ==================================================  ====================================
+:class:`Tokenizer`      a text                                          its words
+:class:`Encoder`        texts                                           one vector a text
+:class:`Factorizer`     interactions                                    a vector an item, and a query vector
+                                                                        for any history
+:class:`Fuser`          the vectors of several views                    one vector an item, one a query
+:class:`Ranker`         item vectors and query vectors                  the best ``k`` items a query
+:class:`OnlineUpdater`  new events                                      moved user and item vectors
+==================  ==================================================  ====================================
+
+Arrays are ``float32``, C-contiguous, ``(n, dim)``; a matrix of vectors may also be a SciPy ``csr_array``.
+Users and items are rows (``int32``) here: ids live in :class:`~llmrec.interactions.Interactions` and
+:class:`~llmrec.recommender.Recommender` alone.
+
+A component is a scikit-learn estimator: ``__init__`` takes keyword arguments and only stores them under
+their own names, what is learned ends in ``_``; ``clone``, ``get_params``, ``set_params`` and the reprs follow
+from that, and so does saving to a model folder.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmrec.interactions import Events, Histories, Interactions
+
+__all__ = [
+    "Component",
+    "Encoder",
+    "FactorModel",
+    "Factorizer",
+    "FloatArray",
+    "Fuser",
+    "IntArray",
+    "Matrix",
+    "OnlineState",
+    "OnlineUpdater",
+    "Ranker",
+    "Tokenizer",
+    "ViewKind",
+    "ViewVectors",
+]
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+BoolArray = npt.NDArray[np.bool_]
+Matrix = Any
+"""A ``float32`` array, a SciPy ``csr_array``, or :class:`~llmrec.vectors.JoinedVectors` of both."""
+
+ViewKind = Literal["text", "behaviour", "popularity"]
+"""What a view's item vectors are made of."""
+
+
+class Component(BaseEstimator):  # type: ignore[misc]
+    """Base of the six roles: parameters are stored, learned state ends in ``_``."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what was learned, by attribute name: all public attributes that end in ``_``.
+
+        Values are arrays, ``csr_array``, numbers, strings, lists and dicts of these, or components.
+        Override it, with :meth:`set_state`, where a model keeps its state elsewhere.
+        """
+        return {
+            name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("_")
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`get_state` gave."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class Tokenizer(Component, ABC):
+    """Cut a text into words, for the encoders that count or look up words."""
+
+    @abstractmethod
+    def tokenize(self, text: str) -> list[str]:
+        """Return the words of ``text`` in their order; a text without words gives an empty list."""
+
+
+class Encoder(Component, ABC):
+    """Turn texts into vectors.
+
+    A subclass needs :meth:`encode` and :attr:`dim`; :meth:`fit` only if it learns from the texts.
+    """
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Learn from the texts of the catalogue. A pretrained encoder has nothing to learn."""
+        return self
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return ``(n_texts, dim)`` vectors, float32, dense or ``csr_array``.
+
+        The vector of a text does not depend on the texts beside it. An empty text, or one without a
+        single known word, has a vector of zeros; ``encode([])`` has shape ``(0, dim)``.
+        """
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Width of the vectors."""
+
+
+class Factorizer(Component, ABC):
+    """Learn a space from behaviour, in which ``score = query vector · item vector``.
+
+    The query vector comes from a history alone (a *fold-in*), so a new user needs no training.
+    """
+
+    kind: ClassVar[ViewKind] = "behaviour"
+
+    @abstractmethod
+    def fit(self, interactions: Interactions) -> Self:
+        """Learn from all interactions. A second ``fit`` forgets the first."""
+
+    @abstractmethod
+    def item_vectors(self) -> Matrix:
+        """Return ``(n_items, dim)``: one vector for each item of the interactions."""
+
+    @abstractmethod
+    def query_vectors(self, histories: Histories) -> Matrix:
+        """Return ``(len(histories), dim)``: the fold-in of each history, dense or ``csr_array``."""
+
+    def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
+        """Learn from ``events``, which ``interactions`` already hold; return the item rows that moved.
+
+        The default learns nothing from an event beside the histories it extends. Items and users may
+        be new: their rows come after those known.
+        """
+        return np.empty(0, dtype=np.int32)
+
+
+class FactorModel(Factorizer):
+    """A :class:`Factorizer` with a vector for each user and each item, which an updater may move.
+
+    Attributes
+    ----------
+    user_vectors_ : ndarray of shape (n_users, dim)
+    item_vectors_ : ndarray of shape (n_items, dim)
+    """
+
+    user_vectors_: FloatArray
+    item_vectors_: FloatArray
+
+    def item_vectors(self) -> FloatArray:
+        """Return ``(n_items, dim)`` item factors."""
+        from llmrec.validation import check_fitted
+
+        check_fitted(self, "item_vectors_")
+        return self.item_vectors_
+
+    @abstractmethod
+    def query_vectors(self, histories: Histories) -> FloatArray:
+        """Return ``(len(histories), dim)``: the exact solution for each history, items held fixed."""
+
+    @abstractmethod
+    def fold_in_items(self, audiences: Histories) -> FloatArray:
+        """Return ``(len(audiences), dim)``: the exact solution for each audience, users held fixed."""
+
+    @abstractmethod
+    def targets(self, events: Events) -> FloatArray:
+        """Return ``(n_events,)``: the score that each event asks for (1 for implicit feedback)."""
+
+    @property
+    def learnable(self) -> tuple[FloatArray, FloatArray]:
+        """Two ``(dim,)`` masks: the coordinates of user and of item vectors that a gradient may move."""
+        ones = np.ones(self.item_vectors_.shape[1], dtype=np.float32)
+        return ones, ones
+
+    def resize(self, n_users: int, n_items: int) -> None:
+        """Make room for new users and items; their vectors start at zero. Costs O(new rows), amortised."""
+        from llmrec.vectors import grown
+
+        self.user_vectors_ = grown(self.user_vectors_, n_users)
+        self.item_vectors_ = grown(self.item_vectors_, n_items)
+
+    def set_user_vectors(self, user_rows: IntArray, vectors: FloatArray) -> None:
+        """Replace the vectors of some users."""
+        self.user_vectors_[user_rows] = vectors
+
+    def set_item_vectors(self, item_rows: IntArray, vectors: FloatArray) -> None:
+        """Replace the vectors of some items."""
+        self.item_vectors_[item_rows] = vectors
+
+
+@dataclass(frozen=True)
+class ViewVectors:
+    """The vectors of one view, of items or of queries.
+
+    Attributes
+    ----------
+    name : str
+        The view's name, unique within a recommender.
+    kind : {"text", "behaviour", "popularity"}
+    vectors : ndarray or csr_array of shape (n, dim)
+    support : ndarray of shape (n,), float32
+        On how much each row stands: its number of events, or 1 for a text. Where it is 0 the view has
+        nothing to say of that row, and the fuser treats the view as absent there, not as zero.
+    queries : ViewVectors, optional
+        Beside item vectors that a fuser is fitted on: the query vectors of (a sample of) the known users.
+    """
+
+    name: str
+    kind: ViewKind
+    vectors: Matrix
+    support: FloatArray
+    queries: ViewVectors | None = None
+
+    @property
+    def present(self) -> BoolArray:
+        """Which rows have something to stand on."""
+        return self.support > 0
+
+    def take(self, rows: IntArray) -> ViewVectors:
+        """Return the same view of some rows."""
+        return ViewVectors(self.name, self.kind, self.vectors[rows], self.support[rows])
+
+
+class Fuser(Component, ABC):
+    """Join the vectors of several views into one space, in which one inner product ranks.
+
+    The views come in the same order in all three methods.
+    """
+
+    @abstractmethod
+    def fit(self, views: Sequence[ViewVectors], interactions: Interactions) -> Self:
+        """Learn how to join from each view's vectors of all items; ``queries`` in it are those of users."""
+
+    @abstractmethod
+    def fuse_items(self, views: Sequence[ViewVectors]) -> Matrix:
+        """Return ``(n_items, dim)`` from the item vectors of each view."""
+
+    @abstractmethod
+    def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
+        """Return ``(n_queries, dim)`` from the query vectors of each view."""
+
+
+class Ranker(Component, ABC):
+    """Find the ``k`` best items for each query."""
+
+    @abstractmethod
+    def index(self, item_vectors: Matrix) -> Self:
+        """Take the catalogue: ``(n_items, dim)``, finite."""
+
+    @abstractmethod
+    def rank(
+        self,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None = None,
+        allow: IntArray | None = None,
+    ) -> tuple[IntArray, FloatArray]:
+        """Return the item rows and the scores of the best ``k`` for each query, best first.
+
+        Parameters
+        ----------
+        queries : ndarray, csr_array or JoinedVectors of shape (n_queries, dim)
+        k : int
+        exclude : sequence of ndarray, optional
+            For each query, the item rows that it must not get.
+        allow : ndarray, optional
+            The only item rows that any query may get; all, if not given.
+
+        Returns
+        -------
+        rows, scores : ndarray of shape (n_queries, width)
+            ``width`` is ``k``, or less where fewer items are left for every query. Where a query has
+            fewer than another, its row is filled up with row -1 and score ``-inf``.
+            Equal scores are ordered by item row.
+        """
+
+    @abstractmethod
+    def update(self, rows: IntArray, vectors: Matrix) -> None:
+        """Replace the vectors of items; rows after the last known one are new items."""
+
+
+@dataclass
+class OnlineState:
+    """What an updater works on: a factor model, and the interactions, which already hold the new events."""
+
+    model: FactorModel
+    interactions: Interactions
+
+
+class OnlineUpdater(Component, ABC):
+    """Fold new events into the vectors of a :class:`FactorModel`, in place."""
+
+    @abstractmethod
+    def update(self, state: OnlineState, events: Events) -> IntArray:
+        """Move the vectors that ``events`` touch; return the item rows that moved, sorted and unique.
+
+        The model has been resized: the rows of new users and items exist and are zero.
+        """

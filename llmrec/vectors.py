@@ -1,0 +1,164 @@
+"""Matrices of row vectors, dense, sparse or both side by side: inner products, norms, growth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from llmrec.base import FloatArray, IntArray, Matrix
+
+__all__ = ["JoinedVectors", "dot", "grown", "join_columns", "replace_rows", "row_norms", "row_sums", "unit_rows"]
+
+
+@dataclass(frozen=True)
+class JoinedVectors:
+    """Row vectors whose first columns are dense and whose last columns are sparse.
+
+    A fused space of word counts and of learned factors has some hundred full columns and many thousand
+    nearly empty ones; each part keeps the form in which it is fast.
+    """
+
+    dense: FloatArray
+    sparse: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, both parts together."""
+        return self.dense.shape[0], self.dense.shape[1] + self.sparse.shape[1]
+
+    def __len__(self) -> int:
+        return int(self.dense.shape[0])
+
+    def __getitem__(self, rows: Any) -> JoinedVectors:
+        return JoinedVectors(self.dense[rows], self.sparse[rows])
+
+    def toarray(self) -> FloatArray:
+        """Return one dense array; for small matrices and tests."""
+        return np.hstack([self.dense, self.sparse.toarray()])
+
+
+def join_columns(blocks: Sequence[Matrix]) -> Matrix:
+    """Put blocks with equal numbers of rows side by side, the dense ones first.
+
+    Examples
+    --------
+    >>> join_columns([np.ones((2, 3), dtype=np.float32), np.zeros((2, 1), dtype=np.float32)]).shape
+    (2, 4)
+    """
+    dense = [block for block in blocks if not sparse.issparse(block)]
+    thin = [block for block in blocks if sparse.issparse(block)]
+    dense_part = np.ascontiguousarray(np.hstack(dense)) if dense else None
+    sparse_part = sparse.csr_array(sparse.hstack(thin)) if thin else None
+    if sparse_part is None:
+        if dense_part is None:
+            raise ValueError("join_columns needs at least one block.")
+        return dense_part
+    return sparse_part if dense_part is None else JoinedVectors(dense_part, sparse_part)
+
+
+def dot(queries: Matrix, items: Matrix) -> FloatArray:
+    """Return the ``(n_queries, n_items)`` inner products as a dense float32 array."""
+    if isinstance(queries, JoinedVectors):
+        return dot(queries.dense, items.dense) + dot(queries.sparse, items.sparse)
+    product = queries @ items.T
+    if sparse.issparse(product):
+        product = product.toarray()
+    return np.asarray(product, dtype=np.float32)
+
+
+def row_norms(vectors: Matrix) -> FloatArray:
+    """Return the Euclidean length of each row, ``(n,)``."""
+    if isinstance(vectors, JoinedVectors):
+        return np.hypot(row_norms(vectors.dense), row_norms(vectors.sparse))
+    if sparse.issparse(vectors):
+        squares = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
+        return np.sqrt(squares, dtype=np.float32)
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32)
+
+
+def row_sums(vectors: Matrix) -> FloatArray:
+    """Return the sum of each row, ``(n,)``."""
+    if isinstance(vectors, JoinedVectors):
+        return row_sums(vectors.dense) + row_sums(vectors.sparse)
+    return np.asarray(vectors.sum(axis=1), dtype=np.float32).ravel()
+
+
+def scale_rows(vectors: Matrix, scale: FloatArray) -> Matrix:
+    """Multiply each row by its own number."""
+    if isinstance(vectors, JoinedVectors):
+        return JoinedVectors(scale_rows(vectors.dense, scale), scale_rows(vectors.sparse, scale))
+    if sparse.issparse(vectors):
+        scaled = vectors.copy()
+        scaled.data *= np.repeat(scale, np.diff(scaled.indptr)).astype(np.float32)
+        return scaled
+    return vectors * scale[:, None]
+
+
+def unit_rows(vectors: Matrix) -> Matrix:
+    """Scale each row to length 1; a row of zeros stays zero.
+
+    Examples
+    --------
+    >>> unit_rows(np.array([[3, 4], [0, 0]], dtype=np.float32)).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    norms = row_norms(vectors)
+    return scale_rows(vectors, np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0))
+
+
+def grown(array: FloatArray, n_rows: int) -> FloatArray:
+    """Return ``array`` with ``n_rows`` rows, new ones zero; at least half of all growths copy nothing.
+
+    The result is a view of a buffer with room to spare; when the buffer is full, one of twice the size
+    takes its place.
+    """
+    n_old = array.shape[0]
+    if n_rows <= n_old:
+        return array
+    buffer = array.base
+    has_room = (
+        isinstance(buffer, np.ndarray)
+        and buffer.shape[1:] == array.shape[1:]
+        and buffer.shape[0] >= n_rows
+        and buffer.ctypes.data == array.ctypes.data
+        and buffer.strides == array.strides
+    )
+    if not has_room:
+        buffer = np.zeros((max(n_rows, 2 * n_old, 16), *array.shape[1:]), dtype=array.dtype)
+        buffer[:n_old] = array
+    return buffer[:n_rows]  # type: ignore[index, no-any-return]
+
+
+def replace_rows(vectors: Matrix, rows: IntArray, replacements: Matrix) -> Matrix:
+    """Return ``vectors`` with some rows replaced; rows past the end extend it.
+
+    A dense matrix is changed in place where it can be; a sparse one is built anew.
+    """
+    if isinstance(vectors, JoinedVectors):
+        return JoinedVectors(
+            replace_rows(vectors.dense, rows, replacements.dense),
+            replace_rows(vectors.sparse, rows, replacements.sparse),
+        )
+    n_rows = max(vectors.shape[0], int(rows.max(initial=-1)) + 1)
+    if not sparse.issparse(vectors):
+        vectors = grown(vectors, n_rows)
+        vectors[rows] = replacements
+        return vectors
+    extended = sparse.csr_array(
+        (
+            vectors.data,
+            vectors.indices,
+            np.concatenate([vectors.indptr, np.full(n_rows - vectors.shape[0], vectors.indptr[-1])]),
+        ),
+        shape=(n_rows, vectors.shape[1]),
+    )
+    kept = np.ones(n_rows, dtype=np.float32)
+    kept[rows] = 0
+    placed = sparse.csr_array(
+        (np.ones(len(rows), dtype=np.float32), (rows, np.arange(len(rows)))), shape=(n_rows, len(rows))
+    )
+    return sparse.csr_array(scale_rows(extended, kept) + placed @ sparse.csr_array(replacements))
