@@ -74,7 +74,9 @@ class Component(BaseEstimator):  # type: ignore[misc]
         Override it, with :meth:`set_state`, where a model keeps its state elsewhere.
         """
         return {
-            name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("_")
+            name: value
+            for name, value in vars(self).items()
+            if name.endswith("_") and not name.startswith("_")
         }
 
     def set_state(self, state: dict[str, Any]) -> None:

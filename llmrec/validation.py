@@ -1,4 +1,4 @@
-"""Checks that components share: each returns the checked value or raises an error that says what is allowed."""
+"""Checks that components share: each returns the checked value, or an error says what is allowed."""
 
 from __future__ import annotations
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy import sparse
 
 from llmrec.base import FloatArray, IntArray, Matrix
 
-__all__ = ["JoinedVectors", "dot", "grown", "join_columns", "replace_rows", "row_norms", "row_sums", "unit_rows"]
+Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
+
+__all__ = [
+    "JoinedVectors",
+    "dot",
+    "grown",
+    "join_columns",
+    "replace_rows",
+    "row_norms",
+    "row_sums",
+    "unit_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class JoinedVectors:
     """
 
     dense: FloatArray
-    sparse: Any
+    sparse: Any  # a csr_array; of queries, whose words may be many, also an array
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -39,6 +50,15 @@ class JoinedVectors:
     def toarray(self) -> FloatArray:
         """Return one dense array; for small matrices and tests."""
         return np.hstack([self.dense, self.sparse.toarray()])
+
+    def get_state(self) -> dict[str, Any]:
+        """Return both parts, for a model folder."""
+        return {"dense": self.dense, "sparse": self.sparse}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> JoinedVectors:
+        """Build the vectors that gave ``state``."""
+        return cls(state["dense"], state["sparse"])
 
 
 def join_columns(blocks: Sequence[Matrix]) -> Matrix:
@@ -110,7 +130,7 @@ def unit_rows(vectors: Matrix) -> Matrix:
     return scale_rows(vectors, np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0))
 
 
-def grown(array: FloatArray, n_rows: int) -> FloatArray:
+def grown(array: Array, n_rows: int) -> Array:
     """Return ``array`` with ``n_rows`` rows, new ones zero; at least half of all growths copy nothing.
 
     The result is a view of a buffer with room to spare; when the buffer is full, one of twice the size
@@ -130,7 +150,7 @@ def grown(array: FloatArray, n_rows: int) -> FloatArray:
     if not has_room:
         buffer = np.zeros((max(n_rows, 2 * n_old, 16), *array.shape[1:]), dtype=array.dtype)
         buffer[:n_old] = array
-    return buffer[:n_rows]  # type: ignore[index, no-any-return]
+    return cast(Array, buffer[:n_rows])
 
 
 def replace_rows(vectors: Matrix, rows: IntArray, replacements: Matrix) -> Matrix:

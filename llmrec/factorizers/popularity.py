@@ -1,0 +1,145 @@
+"""Popularity: what everybody takes, all time or now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec.base import Factorizer, FloatArray, IntArray, ViewKind
+from llmrec.errors import DataError
+from llmrec.validation import check_fitted, check_number
+from llmrec.vectors import grown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmrec.interactions import Events, Histories, Interactions
+
+__all__ = ["Popularity"]
+
+DoubleArray = npt.NDArray[np.float64]
+
+_DAY = 86_400.0
+_CANDIDATE_HALF_LIVES = (2.0, 7.0, 30.0, 180.0, None)
+_MAX_EXPONENT = 500.0
+
+
+class Popularity(Factorizer):
+    r"""Score items by the logarithm of their count, old events counting less: the same list for everybody.
+
+    A view like the others, with query vector 1 and item vector :math:`\log(1 + c_i)`, where an event that
+    is :math:`t` days older than the newest adds :math:`2^{-t/h}` to the count. On streams of news or of
+    releases, what is hot now is the strongest single view.
+
+    Parameters
+    ----------
+    half_life : float, "auto" or None, default "auto"
+        Days after which an event counts half. None counts all events alike. ``"auto"`` takes the one of
+        2, 7, 30, 180 days and None that ranks best the last tenth of the events, by the mean
+        reciprocal rank; None where events have no times.
+
+    Attributes
+    ----------
+    counts_ : ndarray of shape (n_items,), float64
+        Decayed counts, as of the newest event.
+    half_life_ : float or None
+        In days.
+
+    Examples
+    --------
+    >>> from llmrec.interactions import Interactions
+    >>> day = 86_400
+    >>> events = [("a", "old", 1, 0), ("b", "old", 1, 0), ("c", "new", 1, 30 * day)]
+    >>> counts = Popularity(half_life=10).fit(Interactions.from_table(events)).counts_
+    >>> counts.tolist()
+    [0.25, 1.0]
+    """
+
+    kind: ClassVar[ViewKind] = "popularity"
+
+    def __init__(self, half_life: float | str | None = "auto"):
+        self.half_life = half_life
+
+    def fit(self, interactions: Interactions) -> Self:
+        """Count all events."""
+        events, n_items = interactions.events, interactions.n_items
+        self.half_life_ = self._choose(events, n_items)
+        self.newest_ = (
+            float(events.timestamps.max()) if events.timestamps is not None and len(events) else 0.0
+        )
+        self.counts_ = _decayed_counts(events, n_items, self.half_life_, self.newest_)
+        return self
+
+    def item_vectors(self) -> FloatArray:
+        """Return ``(n_items, 1)``: the logarithm of one plus each item's count."""
+        check_fitted(self, "counts_")
+        return np.log1p(self.counts_)[:, None].astype(np.float32)
+
+    def query_vectors(self, histories: Histories) -> FloatArray:
+        """Return ``(len(histories), 1)`` ones: everybody gets the same list."""
+        return np.ones((len(histories), 1), dtype=np.float32)
+
+    def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
+        """Count new events; older counts decay to the time of the newest one. All rows may move."""
+        check_fitted(self, "counts_")
+        counts = grown(self.counts_, interactions.n_items)
+        newest = self.newest_
+        if self.half_life_ is not None and events.timestamps is not None and len(events):
+            newest = max(newest, float(events.timestamps.max()))
+            counts = counts * 2.0 ** (-(newest - self.newest_) / (self.half_life_ * _DAY))
+        self.counts_ = counts + _decayed_counts(events, interactions.n_items, self.half_life_, newest)
+        moved_all = newest != self.newest_ and self.half_life_ is not None
+        self.newest_ = newest
+        if moved_all:
+            return np.arange(interactions.n_items, dtype=np.int32)
+        return np.unique(events.item_rows).astype(np.int32)
+
+    def _choose(self, events: Events, n_items: int) -> float | None:
+        if self.half_life is None:
+            return None
+        if self.half_life == "auto":
+            return _best_half_life(events, n_items)
+        days = check_number("half_life", self.half_life, 0, above=True)
+        if events.timestamps is None:
+            raise DataError(
+                "a half-life needs event times, and the events have none; "
+                "add a 'timestamp' column, or choose half_life=None."
+            )
+        return days
+
+
+def _decayed_counts(events: Events, n_items: int, half_life: float | None, newest: float) -> DoubleArray:
+    weights = events.weights.astype(np.float64)
+    if half_life is not None and events.timestamps is not None:
+        ages = np.minimum((newest - events.timestamps) / (half_life * _DAY), _MAX_EXPONENT)
+        weights = weights * 2.0**-ages
+    return np.bincount(events.item_rows, weights=weights, minlength=n_items)
+
+
+def _best_half_life(events: Events, n_items: int) -> float | None:
+    """Return the half-life that ranks the last tenth of the events best, judged day by day."""
+    if events.timestamps is None or len(events) < 100:
+        return None
+    start = len(events) - len(events) // 10
+    scores = {
+        half_life: _reciprocal_rank(events, n_items, half_life, start) for half_life in _CANDIDATE_HALF_LIVES
+    }
+    return max(reversed(scores), key=lambda half_life: scores[half_life])
+
+
+def _reciprocal_rank(events: Events, n_items: int, half_life: float | None, start: int) -> float:
+    """Return the mean reciprocal rank of the events from ``start`` on, in ten steps that each learn the last."""
+    steps = np.array_split(np.arange(start, len(events)), 10)
+    total = 0.0
+    for step in steps:
+        if not len(step):
+            continue
+        before = events.take(slice(0, int(step[0])))
+        newest = float(before.timestamps.max()) if before.timestamps is not None else 0.0
+        counts = _decayed_counts(before, n_items, half_life, newest)
+        ranks = np.empty(n_items)
+        ranks[np.argsort(-counts, kind="stable")] = np.arange(1, n_items + 1)
+        total += float(np.sum(1.0 / ranks[events.item_rows[step]]))
+    return total / (len(events) - start)

@@ -1,0 +1,476 @@
+"""Interactions: who met what, how strongly and when; from any table to rows, histories and matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from llmrec.errors import DataError, UnknownIdError, nearest
+from llmrec.tables import EventTable, read_events
+from llmrec.vectors import grown
+
+if TYPE_CHECKING:
+    from llmrec.base import FloatArray, IntArray
+
+__all__ = ["Events", "Histories", "IdTable", "Interactions"]
+
+TimeArray = npt.NDArray[np.float64]
+
+_EVENT_COLUMNS = ("user_rows", "item_rows", "weights", "ratings", "timestamps")
+
+
+class IdTable:
+    """Ids on one side, rows ``0, 1, 2, …`` on the other.
+
+    Examples
+    --------
+    >>> table = IdTable(["a", "b"])
+    >>> table.add("c"), table.row("b"), table[0], "z" in table
+    (2, 1, 'a', False)
+    """
+
+    def __init__(self, ids: Iterable[Hashable] = ()):
+        self.ids: list[Hashable] = []
+        self._row_of: dict[Hashable, int] = {}
+        for one in ids:
+            self.add(one)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self.ids)
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._row_of
+
+    def __getitem__(self, row: int) -> Hashable:
+        return self.ids[row]
+
+    def __repr__(self) -> str:
+        return f"IdTable({len(self)} ids)"
+
+    def add(self, one: Hashable) -> int:
+        """Return the row of an id; a new id gets the next row."""
+        row = self._row_of.setdefault(one, len(self.ids))
+        if row == len(self.ids):
+            self.ids.append(one)
+        return row
+
+    def get(self, one: Hashable) -> int | None:
+        """Return the row of an id, None if it is unknown."""
+        return self._row_of.get(one)
+
+    def row(self, one: Hashable, what: str = "id", error: type[UnknownIdError] = UnknownIdError) -> int:
+        """Return the row of an id, or raise ``error`` with the nearest known id."""
+        row = self._row_of.get(one)
+        if row is None:
+            raise error(f"unknown {what} {one!r}.{self.hint(one)}")
+        return row
+
+    def hint(self, one: object) -> str:
+        """Say which known id is nearest; says nothing on very large tables, where the search is slow."""
+        return nearest(one, self.ids) if len(self.ids) <= 50_000 else ""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the ids in row order."""
+        return {"ids": list(self.ids)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> IdTable:
+        """Build the table that gave ``state``."""
+        return cls(state["ids"])
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events as columns of equal length, in the order in which they happened.
+
+    Attributes
+    ----------
+    user_rows, item_rows : ndarray of int32
+    weights : ndarray of float32
+        Confidence, above 0. An event without a stated weight has 1.
+    ratings : ndarray of float32, or None
+        Explicit feedback.
+    timestamps : ndarray of float64, or None
+        Seconds since 1970.
+    """
+
+    user_rows: IntArray
+    item_rows: IntArray
+    weights: FloatArray
+    ratings: FloatArray | None = None
+    timestamps: TimeArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user_rows)
+
+    def take(self, index: Any) -> Events:
+        """Return some of the events, by position or mask."""
+        columns: list[Any] = [None if column is None else column[index] for column in self._columns()]
+        return Events(*columns)
+
+    def extended(self, later: Events) -> Events:
+        """Return these events with ``later`` ones after them, in amortised O(``later``).
+
+        Raises
+        ------
+        DataError
+            If ``later`` lacks ratings or times that these events have.
+        """
+        n_events = len(self)
+        columns: list[Any] = []
+        for name, mine, theirs in zip(_EVENT_COLUMNS, self._columns(), later._columns(), strict=True):
+            if mine is not None and theirs is None:
+                raise DataError(f"the events known so far have {name}; the new events have none.")
+            longer = None if mine is None else grown(mine, n_events + len(later))
+            if longer is not None:
+                longer[n_events:] = theirs
+            columns.append(longer)
+        return Events(*columns)
+
+    def _columns(self) -> tuple[Any, ...]:
+        return self.user_rows, self.item_rows, self.weights, self.ratings, self.timestamps
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Several histories, each the items of one user in time order; or audiences: the users of one item.
+
+    The entries of history ``h`` are those from ``indptr[h]`` up to ``indptr[h + 1]``. An item met twice
+    stands there twice.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, shape (n + 1,)
+    columns : ndarray of int32
+        Item rows (of audiences: user rows).
+    weights : ndarray of float32
+    ratings : ndarray of float32, or None
+    timestamps : ndarray of float64, or None
+    n_columns : int
+        Size of the catalogue (of audiences: number of users).
+    """
+
+    indptr: npt.NDArray[np.int64]
+    columns: IntArray
+    weights: FloatArray
+    ratings: FloatArray | None
+    timestamps: TimeArray | None
+    n_columns: int
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Sequence[int]],
+        n_columns: int,
+        weights: Sequence[Sequence[float]] | None = None,
+        ratings: Sequence[Sequence[float]] | None = None,
+    ) -> Histories:
+        """Build histories from lists of item rows, oldest first.
+
+        Examples
+        --------
+        >>> Histories.of([[3, 1], [0]], n_columns=4).weight_matrix().toarray().tolist()
+        [[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
+        """
+        columns = _flat(rows, np.int32)
+        return cls(
+            indptr=np.cumsum([0, *(len(one) for one in rows)], dtype=np.int64),
+            columns=columns,
+            weights=np.ones(len(columns), np.float32) if weights is None else _flat(weights, np.float32),
+            ratings=None if ratings is None else _flat(ratings, np.float32),
+            timestamps=None,
+            n_columns=n_columns,
+        )
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Number of events in each history, ``(n,)``."""
+        return np.diff(self.indptr)
+
+    @property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """For each entry, which history it belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def weight_matrix(self) -> Any:
+        """Return a ``csr_array`` of shape ``(n, n_columns)``; weights of repeated events are added up."""
+        matrix = sparse.csr_array(
+            (self.weights.copy(), self.columns.copy(), self.indptr), shape=(len(self), self.n_columns)
+        )
+        matrix.sum_duplicates()
+        return matrix
+
+    def rating_matrix(self) -> Any:
+        """Return a ``csr_array`` of shape ``(n, n_columns)``; of repeated ratings the last one counts.
+
+        Raises
+        ------
+        DataError
+            If there are no ratings.
+        """
+        if self.ratings is None:
+            raise DataError(
+                "explicit feedback needs ratings, and the events have none; "
+                "add a 'rating' column, or choose feedback='implicit'."
+            )
+        keys = self.owners * self.n_columns + self.columns
+        _, last_from_end = np.unique(keys[::-1], return_index=True)
+        kept = len(keys) - 1 - last_from_end
+        counts = np.bincount(self.owners[kept], minlength=len(self))
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        # np.unique sorts by (history, column), which is the order a csr_array wants.
+        return sparse.csr_array(
+            (self.ratings[kept], self.columns[kept], indptr), shape=(len(self), self.n_columns)
+        )
+
+    def known_to(self, n_columns: int) -> Histories:
+        """Return the same histories without the columns from ``n_columns`` on."""
+        if n_columns >= self.n_columns:
+            return self
+        kept = self.columns < n_columns
+        counts = np.bincount(self.owners[kept], minlength=len(self))
+        return Histories(
+            np.concatenate([[0], np.cumsum(counts)]),
+            self.columns[kept],
+            self.weights[kept],
+            None if self.ratings is None else self.ratings[kept],
+            None if self.timestamps is None else self.timestamps[kept],
+            n_columns,
+        )
+
+
+class Interactions:
+    """All events with the tables of user and item ids; grows by :meth:`append`.
+
+    Build it with :meth:`from_table`; the constructor is for parts that are at hand already.
+
+    Examples
+    --------
+    >>> events = Interactions.from_table([("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("ann", "tea")])
+    >>> events.n_users, events.n_items, events.n_events
+    (2, 2, 4)
+    >>> events.matrix.toarray().tolist()          # duplicate events add up
+    [[2.0, 1.0], [1.0, 0.0]]
+    """
+
+    def __init__(self, users: IdTable, items: IdTable, events: Events):
+        self.users = users
+        self.items = items
+        self._events = events
+        self._by_user = _RowIndex(events.user_rows)
+        self._by_item = _RowIndex(events.item_rows)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        users: IdTable | None = None,
+        items: IdTable | None = None,
+    ) -> Interactions:
+        """Read events from a frame, a list of tuples or dicts, or a SciPy sparse matrix.
+
+        Parameters
+        ----------
+        table : pandas, polars or pyarrow frame; list of tuples or dicts; sparse matrix; Interactions
+            Columns ``user``, ``item`` and optionally ``rating`` (explicit feedback), ``weight``
+            (confidence) and ``timestamp`` (numbers, or dates). Tuples are
+            ``(user, item[, weight[, timestamp]])``. A sparse matrix is users × items, its values weights
+            and its ids the row and column numbers.
+        columns : mapping, optional
+            Your name for a column, by ours: ``{"item": "movieId"}``.
+        users, items : IdTable, optional
+            Tables to extend; new ones if not given.
+
+        Raises
+        ------
+        MissingColumnError
+            If ``user`` or ``item`` is missing.
+        DataError
+            If an id is missing, or a weight, a rating or a time is not usable.
+        """
+        if isinstance(table, Interactions):
+            return table.copy()
+        read = read_events(table, columns)
+        users = IdTable() if users is None else users
+        items = IdTable() if items is None else items
+        for table_of_ids, n_ids in ((users, read.n_users), (items, read.n_items)):
+            for row in range(n_ids or 0):
+                table_of_ids.add(row)
+        events = rows_of_events(read, users, items)
+        if events.timestamps is not None and np.any(np.diff(events.timestamps) < 0):
+            events = events.take(np.argsort(events.timestamps, kind="stable"))
+        return cls(users, items, events)
+
+    # -- sizes ---------------------------------------------------------------------------------------------
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without events included."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items, those without events included."""
+        return len(self.items)
+
+    @property
+    def n_events(self) -> int:
+        """Number of events; a repeated event counts each time."""
+        return len(self._events)
+
+    def __repr__(self) -> str:
+        return f"Interactions({self.n_users} users, {self.n_items} items, {self.n_events} events)"
+
+    # -- views of the events -------------------------------------------------------------------------------
+
+    @property
+    def events(self) -> Events:
+        """All events as columns, in the order in which they happened. Views, not copies."""
+        return self._events
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether the events carry ratings."""
+        return self._events.ratings is not None
+
+    @property
+    def matrix(self) -> Any:
+        """Users × items ``csr_array`` of weights; duplicate events add up."""
+        return self.histories().weight_matrix()
+
+    @property
+    def rating_matrix(self) -> Any:
+        """Users × items ``csr_array`` of ratings; of several the last counts."""
+        return self.histories().rating_matrix()
+
+    @property
+    def item_counts(self) -> npt.NDArray[np.int64]:
+        """Number of events of each item, ``(n_items,)``."""
+        return self._by_item.counts(self.n_items)
+
+    @property
+    def user_counts(self) -> npt.NDArray[np.int64]:
+        """Number of events of each user, ``(n_users,)``."""
+        return self._by_user.counts(self.n_users)
+
+    @property
+    def last_timestamp(self) -> float | None:
+        """Time of the latest event, None if there is none or the events carry no times."""
+        times = self._events.timestamps
+        return float(times.max()) if times is not None and len(times) else None
+
+    def histories(self, user_rows: IntArray | None = None) -> Histories:
+        """Return the histories of some users, or of all. Costs O(their events)."""
+        indptr, positions = self._by_user.gather(user_rows, self.n_users)
+        return self._gathered(indptr, positions, self._events.item_rows, self.n_items)
+
+    def audiences(self, item_rows: IntArray | None = None) -> Histories:
+        """Return the audiences of some items, or of all: the mirror image of :meth:`histories`."""
+        indptr, positions = self._by_item.gather(item_rows, self.n_items)
+        return self._gathered(indptr, positions, self._events.user_rows, self.n_users)
+
+    def _gathered(
+        self,
+        indptr: npt.NDArray[np.int64],
+        positions: npt.NDArray[np.int64],
+        columns: IntArray,
+        n_columns: int,
+    ) -> Histories:
+        events = self._events
+        return Histories(
+            indptr,
+            columns[positions],
+            events.weights[positions],
+            None if events.ratings is None else events.ratings[positions],
+            None if events.timestamps is None else events.timestamps[positions],
+            n_columns,
+        )
+
+    # -- growth --------------------------------------------------------------------------------------------
+
+    def append(self, events: Events) -> None:
+        """Add events after those known. Their ids are in the tables already. Costs O(``events``)."""
+        start = len(self._events)
+        self._events = self._events.extended(events)
+        self._by_user.append(events.user_rows, start)
+        self._by_item.append(events.item_rows, start)
+
+    def copy(self) -> Interactions:
+        """Return an independent copy."""
+        return Interactions(IdTable(self.users), IdTable(self.items), self.events)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return ids and event columns, for a model folder."""
+        events = self.events
+        return {
+            "users": self.users,
+            "items": self.items,
+            **dict(zip(_EVENT_COLUMNS, events._columns(), strict=True)),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Interactions:
+        """Build the interactions that gave ``state``."""
+        return cls(state["users"], state["items"], Events(*(state[name] for name in _EVENT_COLUMNS)))
+
+
+class _RowIndex:
+    """Positions of events by the row they belong to: sorted for the first ones, in lists for later ones."""
+
+    def __init__(self, rows: IntArray):
+        self._order = np.argsort(rows, kind="stable")
+        self._indptr = np.concatenate([[0], np.cumsum(np.bincount(rows))]).astype(np.int64)
+        self._counts: npt.NDArray[np.int64] = np.diff(self._indptr)
+        self._later: dict[int, list[int]] = {}
+
+    def append(self, rows: IntArray, start: int) -> None:
+        for position, row in enumerate(rows.tolist(), start=start):
+            self._later.setdefault(row, []).append(position)
+        self._counts = grown(self._counts, int(rows.max(initial=-1)) + 1)
+        np.add.at(self._counts, rows, 1)
+
+    def counts(self, n_rows: int) -> npt.NDArray[np.int64]:
+        self._counts = grown(self._counts, n_rows)
+        return self._counts.copy()
+
+    def gather(
+        self, rows: IntArray | None, n_rows: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return indptr and the event positions of some rows, or of all, in order."""
+        if rows is None and not self._later:
+            indptr = np.concatenate([self._indptr, np.full(n_rows + 1 - len(self._indptr), len(self._order))])
+            return indptr, self._order
+        parts = [self._positions(row) for row in (range(n_rows) if rows is None else rows.tolist())]
+        indptr = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
+        return indptr, np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def _positions(self, row: int) -> npt.NDArray[np.int64]:
+        known = row + 1 < len(self._indptr)
+        first = self._order[self._indptr[row] : self._indptr[row + 1]] if known else self._order[:0]
+        later = self._later.get(row)
+        return first if later is None else np.concatenate([first, np.asarray(later, dtype=np.int64)])
+
+
+def rows_of_events(read: EventTable, users: IdTable, items: IdTable) -> Events:
+    """Give each id of a table its row, new ids included, and each event a weight."""
+    user_rows = np.fromiter((users.add(one) for one in read.users), dtype=np.int32, count=len(read.users))
+    item_rows = np.fromiter((items.add(one) for one in read.items), dtype=np.int32, count=len(read.items))
+    weights = read.weights if read.weights is not None else np.ones(len(user_rows), dtype=np.float32)
+    return Events(user_rows, item_rows, weights, read.ratings, read.timestamps)
+
+
+def _flat(rows: Sequence[Sequence[float]], dtype: type) -> Any:
+    return np.fromiter((value for row in rows for value in row), dtype=dtype)

@@ -1,0 +1,168 @@
+"""Exact ranking: score the catalogue block by block and keep the best k of each query."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmrec.base import FloatArray, IntArray, Matrix, Ranker
+from llmrec.errors import DataError
+from llmrec.validation import check_fitted, check_integer, check_matrix
+from llmrec.vectors import JoinedVectors, replace_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ExactRanker"]
+
+_QUERIES_AT_A_TIME = 256
+
+
+class ExactRanker(Ranker):
+    """Base of the exact rankers: a subclass says how to score, this class finds the best.
+
+    It never holds more than 256 × ``block_size`` scores. An item that one query must not get costs
+    nothing beside its score; with ``allow``, only the allowed items are scored.
+
+    Parameters
+    ----------
+    block_size : int, default 65536
+        Items scored at a time; bounds memory at ``min(n_queries, 256) * block_size * 4`` bytes.
+    """
+
+    def __init__(self, *, block_size: int = 65536):
+        self.block_size = block_size
+
+    @abstractmethod
+    def prepare(self, vectors: Matrix) -> Matrix:
+        """Return what is kept of item vectors and used of query vectors: a row each, never the input itself."""
+
+    @abstractmethod
+    def score(self, queries: Matrix, items: Matrix) -> FloatArray:
+        """Return the ``(n_queries, n_items)`` scores of prepared queries and items."""
+
+    def index(self, item_vectors: Matrix) -> Self:
+        """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
+        self.items_ = self.prepare(_check_vectors(item_vectors, "item_vectors"))
+        return self
+
+    def update(self, rows: IntArray, vectors: Matrix) -> None:
+        """Replace the vectors of items; rows past the end are new items."""
+        check_fitted(self, "items_", "index")
+        self.items_ = replace_rows(self.items_, rows, self.prepare(_check_vectors(vectors, "vectors")))
+
+    def rank(
+        self,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None = None,
+        allow: IntArray | None = None,
+    ) -> tuple[IntArray, FloatArray]:
+        """Return rows and scores of the best ``k`` for each query; see :meth:`llmrec.base.Ranker.rank`."""
+        check_fitted(self, "items_", "index")
+        k = check_integer("k", k, minimum=1)
+        block_size = check_integer("block_size", self.block_size, minimum=1)
+        queries = _check_vectors(queries, "queries")
+        if queries.shape[1] != self.items_.shape[1]:
+            raise DataError(f"queries have {queries.shape[1]} columns, the items {self.items_.shape[1]}.")
+        if exclude is not None and len(exclude) != queries.shape[0]:
+            raise DataError(f"exclude has {len(exclude)} entries for {queries.shape[0]} queries.")
+        allowed = None if allow is None else np.unique(allow).astype(np.int32)
+        parts = [
+            self._rank_some(
+                self.prepare(queries[start : start + _QUERIES_AT_A_TIME]),
+                k,
+                None if exclude is None else exclude[start : start + _QUERIES_AT_A_TIME],
+                allowed,
+                block_size,
+            )
+            for start in range(0, queries.shape[0], _QUERIES_AT_A_TIME)
+        ]
+        return _stacked(parts)
+
+    def _rank_some(
+        self,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None,
+        allowed: IntArray | None,
+        block_size: int,
+    ) -> tuple[IntArray, FloatArray]:
+        n_queries = queries.shape[0]
+        best_rows = np.empty((n_queries, 0), dtype=np.int32)
+        best_scores = np.empty((n_queries, 0), dtype=np.float32)
+        for rows, items in self._blocks(allowed, block_size):
+            scores = self.score(queries, items)
+            if exclude is not None:
+                _mask_excluded(scores, rows, exclude)
+            columns, scores = top_columns(scores, k)
+            best_rows = np.hstack([best_rows, rows[columns]])
+            best_scores = np.hstack([best_scores, scores])
+            columns, best_scores = top_columns(best_scores, k)
+            best_rows = np.take_along_axis(best_rows, columns, axis=1)
+        left = np.isfinite(best_scores)
+        best_rows[~left] = -1
+        width = int(left.sum(axis=1).max(initial=0))
+        return best_rows[:, :width], best_scores[:, :width]
+
+    def _blocks(self, allowed: IntArray | None, block_size: int) -> Iterator[tuple[IntArray, Any]]:
+        rows = np.arange(self.items_.shape[0], dtype=np.int32) if allowed is None else allowed
+        for start in range(0, len(rows), block_size):
+            block = rows[start : start + block_size]
+            yield block, self.items_[start : start + block_size] if allowed is None else self.items_[block]
+
+
+def _check_vectors(vectors: Any, name: str) -> Matrix:
+    if isinstance(vectors, JoinedVectors):
+        return JoinedVectors(
+            check_matrix(vectors.dense, f"the dense part of {name}"),
+            check_matrix(vectors.sparse, f"the sparse part of {name}"),
+        )
+    return check_matrix(vectors, name)
+
+
+def _mask_excluded(scores: FloatArray, rows: IntArray, exclude: Sequence[IntArray]) -> None:
+    """Set the scores of excluded items to -inf; ``rows`` are sorted."""
+    for query, unwanted in enumerate(exclude):
+        if len(unwanted):
+            columns = np.minimum(np.searchsorted(rows, unwanted), len(rows) - 1)
+            scores[query, columns[rows[columns] == unwanted]] = -np.inf
+
+
+def top_columns(scores: FloatArray, k: int) -> tuple[Any, FloatArray]:
+    """Return the columns and values of the ``k`` largest scores of each row, equal scores by column.
+
+    Examples
+    --------
+    >>> columns, values = top_columns(np.array([[1, 3, 3, 2]], dtype=np.float32), k=2)
+    >>> columns.tolist()
+    [[1, 2]]
+    """
+    n_columns = scores.shape[1]
+    if k < n_columns:
+        columns = np.argpartition(scores, n_columns - k, axis=1)[:, n_columns - k :]
+        lowest = np.take_along_axis(scores, columns, axis=1).min(axis=1, keepdims=True)
+        tied = np.flatnonzero((scores >= lowest).sum(axis=1) > k)
+        for row in tied:
+            # argpartition keeps any of the items that tie for the last place: take the first ones.
+            above = np.flatnonzero(scores[row] > lowest[row])
+            equal = np.flatnonzero(scores[row] == lowest[row])[: k - len(above)]
+            columns[row] = np.concatenate([above, equal])
+    else:
+        columns = np.broadcast_to(np.arange(n_columns), scores.shape)
+    values = np.take_along_axis(scores, columns, axis=1)
+    order = np.lexsort((columns, -values), axis=1)
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _stacked(parts: list[tuple[IntArray, FloatArray]]) -> tuple[IntArray, FloatArray]:
+    if not parts:
+        return np.empty((0, 0), dtype=np.int32), np.empty((0, 0), dtype=np.float32)
+    width = max(rows.shape[1] for rows, _ in parts)
+    pads = [((0, 0), (0, width - rows.shape[1])) for rows, _ in parts]
+    rows = [np.pad(rows, pad, constant_values=-1) for (rows, _), pad in zip(parts, pads, strict=True)]
+    scores = [np.pad(one, pad, constant_values=-np.inf) for (_, one), pad in zip(parts, pads, strict=True)]
+    return np.vstack(rows), np.vstack(scores)

@@ -1,0 +1,281 @@
+"""Tables of events and of items, read from whatever frame, list or matrix the caller has."""
+
+from __future__ import annotations
+
+import datetime as dt
+import string
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from llmrec.errors import DataError, MissingColumnError, ParameterError, nearest
+
+__all__ = ["EventTable", "ItemTable", "join_text", "read_events", "read_items"]
+
+EVENT_COLUMNS = ("user", "item", "rating", "weight", "timestamp")
+EVENT_TUPLE = ("user", "item", "weight", "timestamp")
+ITEM_TUPLE = ("item", "text")
+
+Columns = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """Events as they were read: ids as the caller wrote them, numbers checked."""
+
+    users: list[Hashable]
+    items: list[Hashable]
+    weights: npt.NDArray[np.float32] | None = None
+    ratings: npt.NDArray[np.float32] | None = None
+    timestamps: npt.NDArray[np.float64] | None = None
+    n_users: int | None = None
+    n_items: int | None = None
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """Items as they were read: one entry an item, columns by name."""
+
+    ids: list[Hashable]
+    columns: Columns = field(default_factory=dict)
+
+
+def read_events(
+    table: Any, columns: Mapping[str, str] | None = None, tuple_names: Sequence[str] = EVENT_TUPLE
+) -> EventTable:
+    """Read events from a frame, a list of tuples or dicts, or a sparse matrix (users × items).
+
+    Raises
+    ------
+    MissingColumnError
+        If there is no column of users or of items.
+    DataError
+        If an id is missing, or a weight is not above 0, or a rating or a time is not finite.
+    """
+    if sparse.issparse(table):
+        return _read_matrix(table)
+    read = _renamed(_read_columns(table, tuple_names, "events"), columns, EVENT_COLUMNS, "events")
+    _require(read, ("user", "item"), "events")
+    weights = _numbers(read.get("weight"), "weight")
+    if weights is not None and np.any(weights <= 0):
+        position = int(np.argmax(weights <= 0))
+        raise DataError(
+            f"event {position} has weight {weights[position]:g}; weights are confidences, all above 0. "
+            "Leave such events out, or use a 'rating' column for dislikes."
+        )
+    ratings = _numbers(read.get("rating"), "rating")
+    return EventTable(
+        users=_ids(read["user"], "user"),
+        items=_ids(read["item"], "item"),
+        weights=None if weights is None else weights.astype(np.float32),
+        ratings=None if ratings is None else ratings.astype(np.float32),
+        timestamps=_seconds(read.get("timestamp")),
+    )
+
+
+def read_items(table: Any, columns: Mapping[str, str] | None = None) -> ItemTable:
+    """Read items from a frame, or a list of ``(item, text)`` tuples or of dicts; a mapping is id → text.
+
+    An item listed twice counts once; its last row is taken.
+    """
+    if isinstance(table, Mapping) and not _looks_like_columns(table):
+        table = list(table.items())
+    read = _renamed(_read_columns(table, ITEM_TUPLE, "items"), columns, ("item", "text"), "items")
+    _require(read, ("item",), "items")
+    ids = _ids(read.pop("item"), "item")
+    last = {one: position for position, one in enumerate(ids)}
+    kept = list(last.values())
+    return ItemTable(list(last), {name: [values[at] for at in kept] for name, values in read.items()})
+
+
+def join_text(items: ItemTable, template: str | None) -> list[str]:
+    """Return one text an item: the ``text`` column, or the columns that ``template`` names.
+
+    Missing values count as empty; runs of blanks that they leave are closed.
+
+    Examples
+    --------
+    >>> items = ItemTable(["a", "b"], {"title": ["Jaws", "Heat"], "plot": ["A shark.", None]})
+    >>> join_text(items, "{title}: {plot}")
+    ['Jaws: A shark.', 'Heat:']
+    """
+    template = "{text}" if template is None else template
+    fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    for name in fields:
+        if name not in items.columns:
+            raise MissingColumnError(
+                f"no column {name!r} in the items; found {_listed(items.columns)}. "
+                "Rename it by columns={'text': 'your column'}, or name the columns to join by "
+                f"text_template, such as '{{title}}. {{genres}}'.{nearest(name, items.columns)}"
+            )
+    if not fields:
+        raise ParameterError(
+            f"text_template {template!r} names no column; write it as '{{title}}. {{genres}}'."
+        )
+    rows = zip(*(items.columns[name] for name in fields), strict=True)
+    if template == "{text}":
+        return ["" if _is_missing(value) else str(value) for (value,) in rows]
+    return [
+        " ".join(template.format(**dict(zip(fields, map(_text, row), strict=True))).split()) for row in rows
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return "" if _is_missing(value) else str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "no columns"
+
+
+def _looks_like_columns(table: Mapping[Any, Any]) -> bool:
+    return "item" in table and not isinstance(table["item"], str)
+
+
+def _read_columns(table: Any, tuple_names: Sequence[str], what: str) -> Columns:
+    if isinstance(table, Mapping):
+        return {str(name): list(values) for name, values in table.items()}
+    frame = _native_frame(table)
+    if frame is not None:
+        return {str(name): frame[name].to_list() for name in frame.columns}
+    if isinstance(table, str | bytes) or not hasattr(table, "__iter__"):
+        raise DataError(
+            f"{what} must be a pandas, polars or pyarrow frame, or a list of tuples or dicts; "
+            f"got {type(table).__name__}."
+        )
+    rows = list(table)
+    if rows and isinstance(rows[0], Mapping):
+        return _columns_of_dicts(rows, what)
+    return _columns_of_tuples(rows, tuple_names, what)
+
+
+def _native_frame(table: Any) -> Any:
+    if isinstance(table, list | tuple) or type(table).__module__ == "builtins":
+        return None
+    import narwhals as nw
+
+    frame = nw.from_native(table, eager_only=False, pass_through=True)
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def _columns_of_dicts(rows: list[Any], what: str) -> Columns:
+    names: dict[str, None] = {}
+    for position, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise DataError(f"{what} mix dicts and {type(row).__name__} (row {position}); use one form.")
+        names.update(dict.fromkeys(row))
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _columns_of_tuples(rows: list[Any], tuple_names: Sequence[str], what: str) -> Columns:
+    if not rows:
+        return {name: [] for name in tuple_names[:2]}
+    names = getattr(rows[0], "_fields", tuple_names)
+    for position, row in enumerate(rows):
+        if not isinstance(row, list | tuple) or not 2 <= len(row) <= len(names) or len(row) != len(rows[0]):
+            raise DataError(
+                f"{what} as tuples are ({', '.join(names[:2])}[, {', '.join(names[2:])}]), "
+                f"all of one length; row {position} is {row!r}."
+            )
+    return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=False)}
+
+
+def _renamed(read: Columns, columns: Mapping[str, str] | None, ours: Sequence[str], what: str) -> Columns:
+    """Give the caller's columns our names; a mapping for the other table's columns is left alone."""
+    renamed = dict(read)
+    for name, theirs in (columns or {}).items():
+        if name not in (*EVENT_COLUMNS, "text"):
+            known = (*EVENT_COLUMNS, "text")
+            raise ParameterError(
+                f"columns= maps our names to yours; {name!r} is none of ours ({_listed(known)})."
+                f"{nearest(name, known)}"
+            )
+        if name in ours and theirs in read:
+            renamed[name] = read[theirs]
+            if theirs not in (columns or {}) and theirs != name:
+                renamed.pop(theirs, None)
+        elif name in ours and name in ("user", "item"):
+            raise MissingColumnError(
+                f"columns= says that {name!r} is {theirs!r}, and there is no such column in the {what}; "
+                f"found {_listed(read)}.{nearest(theirs, read)}"
+            )
+    return renamed
+
+
+def _require(read: Columns, names: Sequence[str], what: str) -> None:
+    for name in names:
+        if name not in read:
+            raise MissingColumnError(
+                f"no column {name!r} in the {what}; found {_listed(read)}. "
+                f"Rename it or pass columns={{{name!r}: 'your column'}}.{nearest(name, read)}"
+            )
+
+
+def _ids(values: list[Any], name: str) -> list[Hashable]:
+    for position, value in enumerate(values):
+        if _is_missing(value) or str(value) in ("<NA>", "NaT"):
+            raise DataError(f"row {position} has no {name} ({value!r}); every row needs one.")
+        if not isinstance(value, Hashable):
+            raise DataError(f"{name} ids must be hashable; row {position} has {value!r}.")
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def _numbers(values: list[Any] | None, name: str) -> npt.NDArray[np.float64] | None:
+    if values is None:
+        return None
+    try:
+        numbers = np.asarray([np.nan if value is None else value for value in values], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"column {name!r} must hold numbers: {error}.") from error
+    with np.errstate(over="ignore"):
+        usable = np.isfinite(numbers.astype(np.float32)) if name != "timestamp" else np.isfinite(numbers)
+    if not usable.all():
+        position = int(np.argmin(usable))
+        raise DataError(f"row {position} has {name} {values[position]!r}; it must be a finite number.")
+    return numbers
+
+
+def _seconds(values: list[Any] | None) -> npt.NDArray[np.float64] | None:
+    if values is None:
+        return None
+    return _numbers([_second(value) for value in values], "timestamp")
+
+
+def _second(value: Any) -> Any:
+    if isinstance(value, np.datetime64):
+        return np.nan if np.isnat(value) else value.astype("datetime64[us]").astype(np.int64) / 1e6
+    if isinstance(value, dt.datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.timezone.utc)
+        return aware.timestamp()
+    if isinstance(value, dt.date):
+        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.timezone.utc).timestamp()
+    return value
+
+
+def _read_matrix(matrix: Any) -> EventTable:
+    entries = sparse.coo_array(matrix)
+    if entries.ndim != 2:
+        raise DataError(f"a sparse matrix of events is users × items; got {entries.ndim} dimension(s).")
+    kept = entries.data != 0
+    weights = _numbers(entries.data[kept].tolist(), "weight")
+    if weights is not None and np.any(weights < 0):
+        raise DataError("a sparse matrix of events holds confidences, and some are negative.")
+    return EventTable(
+        users=entries.row[kept].tolist(),
+        items=entries.col[kept].tolist(),
+        weights=None if weights is None else weights.astype(np.float32),
+        n_users=entries.shape[0],
+        n_items=entries.shape[1],
+    )
