@@ -137,6 +137,10 @@ class Factorizer(Component, ABC):
     def query_vectors(self, histories: Histories) -> Matrix:
         """Return ``(len(histories), dim)``: the fold-in of each history, dense or ``csr_array``."""
 
+    def known_query_vectors(self, user_rows: IntArray) -> Matrix | None:
+        """Return the query vectors kept for known users, ``(n, dim)``; None if there are none."""
+        return None
+
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
         """Learn from ``events``, which ``interactions`` already hold; return the item rows that moved.
 
@@ -169,6 +173,10 @@ class FactorModel(Factorizer):
     def query_vectors(self, histories: Histories) -> FloatArray:
         """Return ``(len(histories), dim)``: the exact solution for each history, items held fixed."""
 
+    def known_query_vectors(self, user_rows: IntArray) -> FloatArray:
+        """Return the vectors of known users."""
+        return self.user_vectors_[user_rows]
+
     @abstractmethod
     def fold_in_items(self, audiences: Histories) -> FloatArray:
         """Return ``(len(audiences), dim)``: the exact solution for each audience, users held fixed."""
@@ -176,6 +184,11 @@ class FactorModel(Factorizer):
     @abstractmethod
     def targets(self, events: Events) -> FloatArray:
         """Return ``(n_events,)``: the score that each event asks for (1 for implicit feedback)."""
+
+    @property
+    def is_implicit(self) -> bool:
+        """Whether what did not happen asks for a score of 0; False where the model predicts ratings."""
+        return True
 
     @property
     def learnable(self) -> tuple[FloatArray, FloatArray]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from llmrec.base import Factorizer
+from llmrec.base import Factorizer, FloatArray
 from llmrec.validation import check_fitted, check_integer, check_number
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class ItemKNN(Factorizer):
         return histories.weight_matrix()
 
 
-def _inverse(lengths: np.ndarray) -> np.ndarray:
-    return np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+def _inverse(lengths: FloatArray) -> FloatArray:
+    return np.asarray(np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0))
 
 
 def _nearest(unit: Any, met: Any, start: int, stop: int, neighbours: int, shrinkage: float) -> Any:

@@ -115,7 +115,8 @@ def _decayed_counts(events: Events, n_items: int, half_life: float | None, newes
     if half_life is not None and events.timestamps is not None:
         ages = np.minimum((newest - events.timestamps) / (half_life * _DAY), _MAX_EXPONENT)
         weights = weights * 2.0**-ages
-    return np.bincount(events.item_rows, weights=weights, minlength=n_items)
+    counts = np.bincount(events.item_rows, weights=weights, minlength=n_items)
+    return counts.astype(np.float64, copy=False)
 
 
 def _best_half_life(events: Events, n_items: int) -> float | None:
@@ -130,7 +131,7 @@ def _best_half_life(events: Events, n_items: int) -> float | None:
 
 
 def _reciprocal_rank(events: Events, n_items: int, half_life: float | None, start: int) -> float:
-    """Return the mean reciprocal rank of the events from ``start`` on, in ten steps that each learn the last."""
+    """Return the mean reciprocal rank of the events from ``start`` on, counting anew ten times."""
     steps = np.array_split(np.arange(start, len(events)), 10)
     total = 0.0
     for step in steps:

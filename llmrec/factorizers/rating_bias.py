@@ -62,7 +62,8 @@ def damped_means(ratings: Any, mean: float, other: FloatArray, damping: float) -
     lengths = np.diff(ratings.indptr)
     sums = np.bincount(np.repeat(np.arange(len(lengths)), lengths), weights=left, minlength=len(lengths))
     counts = lengths + damping
-    return np.divide(sums, counts, out=np.zeros(len(lengths)), where=counts > 0).astype(np.float32)
+    means = np.divide(sums, counts, out=np.zeros(len(lengths)), where=counts > 0)
+    return np.asarray(means, dtype=np.float32)
 
 
 def with_user_bias(vectors: FloatArray, bias: FloatArray) -> FloatArray:

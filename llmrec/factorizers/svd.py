@@ -127,6 +127,11 @@ class SVDFactorizer(FactorModel):
         return events.ratings
 
     @property
+    def is_implicit(self) -> bool:
+        """Whether the feedback is implicit."""
+        return self.feedback == "implicit"
+
+    @property
     def learnable(self) -> tuple[FloatArray, FloatArray]:
         """Masks of the coordinates that a gradient may move: not the constants beside the biases."""
         users, items = np.ones((2, self.item_vectors_.shape[1]), dtype=np.float32)
@@ -136,7 +141,7 @@ class SVDFactorizer(FactorModel):
 
 
 def _right_singular_vectors(matrix: Any, factors: int, random_state: int) -> tuple[FloatArray, FloatArray]:
-    """Return the largest singular values and, as columns, their right vectors; directions without weight are left out."""
+    """Return the largest singular values, zeros left out, and their right vectors as columns."""
     smaller = min(matrix.shape)
     doubles = matrix.astype(np.float64)
     if smaller <= max(_SMALL, factors):

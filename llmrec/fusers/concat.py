@@ -1,0 +1,157 @@
+"""Concatenation: a z-score blend of the views' scores, as one inner product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from llmrec.base import FloatArray, Fuser, Matrix, ViewVectors
+from llmrec.errors import ParameterError, nearest
+from llmrec.validation import check_fitted, check_number
+from llmrec.vectors import JoinedVectors, dot, join_columns, scale_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmrec.interactions import Interactions
+
+__all__ = ["ConcatFuser"]
+
+_SPREAD_SAMPLE = 4096
+
+
+class ConcatFuser(Fuser):
+    r"""Blend the views' scores, each counted in its own standard deviations.
+
+    Choose it to join views of different kinds: factors, words, neighbours, popularity. The score of an item
+    is :math:`\sum_m w_m (s_m - \bar s_m) / \sigma_m`, where mean and deviation of view :math:`m` are taken
+    over its items, for each query anew; with :math:`\sigma_m^2 = u^T \mathrm{Cov}(V_m) u` that is one inner
+    product of concatenated vectors, so one index and one scan serve all views. An item that a view knows
+    nothing about gets that view's mean score, neither good nor bad.
+
+    Parameters
+    ----------
+    weights : mapping of view name to number, sequence of numbers, or None
+        How much each view counts, at least 0. None counts all alike; views that a mapping does not name
+        count 1. The names are those of ``Recommender.views_``.
+
+    Attributes
+    ----------
+    weights_ : dict of str to float
+
+    Notes
+    -----
+    For sparse views the deviation is taken over 4,096 items at most, spread evenly over the catalogue.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.ones(2, dtype=np.float32)
+    >>> text = ViewVectors("text", "text", np.array([[1.0], [3.0]], dtype=np.float32), one)
+    >>> hits = ViewVectors("hits", "popularity", np.array([[900.0], [100.0]], dtype=np.float32), one)
+    >>> fuser = ConcatFuser(weights={"hits": 0.5}).fit([text, hits], None)
+    >>> ask = np.ones((1, 1), dtype=np.float32)
+    >>> queries = [ViewVectors(view.name, view.kind, ask, one[:1]) for view in (text, hits)]
+    >>> (fuser.fuse_queries(queries) @ fuser.fuse_items([text, hits]).T).tolist()
+    [[-0.5, 0.5]]
+    """
+
+    def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
+        self.weights = weights
+
+    def fit(self, views: Sequence[ViewVectors], interactions: Interactions | None) -> Self:
+        """Measure each view's mean and spread over the items that it knows."""
+        self.weights_ = self._check_weights([view.name for view in views])
+        spreads = [_Spread.of(view) for view in views]
+        self.means_ = [spread.mean for spread in spreads]
+        self.covariances_ = [spread.covariance for spread in spreads]
+        self.samples_ = [spread.sample for spread in spreads]
+        self.is_sparse_ = [sparse.issparse(view.vectors) for view in views]
+        return self
+
+    def fuse_items(self, views: Sequence[ViewVectors]) -> Matrix:
+        """Return the views side by side, with a column a view that says which items it knows."""
+        check_fitted(self, "weights_")
+        blocks = [scale_rows(view.vectors, view.present.astype(np.float32)) for view in views]
+        known = np.stack([view.present for view in views], axis=1).astype(np.float32)
+        return join_columns([known, *blocks])
+
+    def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
+        """Return the queries side by side, each block scaled to unit deviation times its weight."""
+        check_fitted(self, "weights_")
+        known, dense, thin = [], [], []
+        for position, view in enumerate(views):
+            mean, deviation = self._moments(position, view.vectors)
+            usable = view.present & (deviation > 1e-6 * np.abs(mean)) & (deviation > 1e-12)
+            weight = self.weights_[view.name]
+            scale = np.divide(weight, deviation, out=np.zeros_like(deviation), where=usable)
+            known.append(-mean * scale)
+            scaled = scale_rows(view.vectors, scale)
+            if self.is_sparse_[position]:
+                thin.append(scaled)
+            else:
+                dense.append(scaled.toarray() if sparse.issparse(scaled) else scaled)
+        front = np.hstack([np.stack(known, axis=1), *dense]).astype(np.float32)
+        return JoinedVectors(front, _side_by_side(thin)) if thin else front
+
+    def _moments(self, position: int, queries: Matrix) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of each query's scores over a view's items."""
+        mean = np.asarray(queries @ self.means_[position], dtype=np.float32)
+        sample = self.samples_[position]
+        if sample is not None:
+            return mean, np.asarray(dot(queries, sample).std(axis=1), dtype=np.float32)
+        dense = queries.toarray() if sparse.issparse(queries) else queries
+        variance = np.sum((dense @ self.covariances_[position]) * dense, axis=1)
+        return mean, np.sqrt(np.maximum(variance, 0), dtype=np.float32)
+
+    def _check_weights(self, names: Sequence[str]) -> dict[str, float]:
+        given = self.weights
+        if given is None:
+            given = {}
+        elif not isinstance(given, Mapping):
+            if len(given) != len(names):
+                raise ParameterError(
+                    f"weights has {len(given)} numbers for {len(names)} views: {list(names)}."
+                )
+            given = dict(zip(names, given, strict=True))
+        for name in given:
+            if name not in names:
+                raise ParameterError(
+                    f"weights names the view {name!r}, which is not there; the views are {list(names)}."
+                    f"{nearest(name, names)}"
+                )
+        return {name: check_number(f"the weight of {name}", given.get(name, 1.0), 0) for name in names}
+
+
+class _Spread:
+    """Mean of a view's item vectors, and what their scores' deviation is computed from."""
+
+    def __init__(self, mean: FloatArray, covariance: FloatArray | None, sample: Any):
+        self.mean = mean
+        self.covariance = covariance
+        self.sample = sample
+
+    @classmethod
+    def of(cls, view: ViewVectors) -> _Spread:
+        known = np.flatnonzero(view.present)
+        vectors = view.vectors[known]
+        if not len(known):
+            return cls(
+                np.zeros(vectors.shape[1], np.float32), np.zeros((vectors.shape[1],) * 2, np.float32), None
+            )
+        mean = np.asarray(vectors.mean(axis=0), dtype=np.float32).ravel()
+        if not sparse.issparse(vectors):
+            centred = vectors.astype(np.float64) - mean
+            return cls(mean, (centred.T @ centred / len(known)).astype(np.float32), None)
+        step = max(1, -(-len(known) // _SPREAD_SAMPLE))
+        return cls(mean, None, vectors[::step])
+
+
+def _side_by_side(blocks: list[Matrix]) -> Matrix:
+    """Join the query blocks of sparse views: sparse if all are."""
+    if all(sparse.issparse(block) for block in blocks):
+        return sparse.csr_array(sparse.hstack(blocks))
+    return np.hstack([block.toarray() if sparse.issparse(block) else block for block in blocks])

@@ -1,0 +1,65 @@
+"""A lock for many readers and one writer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["ReadWriteLock"]
+
+
+class ReadWriteLock:
+    """Let readers in together, a writer alone; a waiting writer goes before readers that come later.
+
+    Examples
+    --------
+    >>> lock = ReadWriteLock()
+    >>> with lock.reading():
+    ...     with lock.reading():
+    ...         pass
+    >>> with lock.writing():
+    ...     pass
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._readers = 0
+        self._writers_waiting = 0
+        self._is_writing = False
+        self._mine = threading.local()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ReadWriteLock, ()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold the lock with other readers. A thread that reads already gets in at once."""
+        depth = getattr(self._mine, "depth", 0)
+        with self._condition:
+            self._condition.wait_for(lambda: not self._is_writing and (depth or not self._writers_waiting))
+            self._readers += 1
+        self._mine.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._mine.depth = depth
+            with self._condition:
+                self._readers -= 1
+                self._condition.notify_all()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lock alone."""
+        with self._condition:
+            self._writers_waiting += 1
+            self._condition.wait_for(lambda: not self._is_writing and not self._readers)
+            self._writers_waiting -= 1
+            self._is_writing = True
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._is_writing = False
+                self._condition.notify_all()

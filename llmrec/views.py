@@ -1,0 +1,296 @@
+"""Views: each component's vectors of items and of queries, and how much they stand on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+
+from llmrec.base import (
+    Component,
+    Encoder,
+    Factorizer,
+    FactorModel,
+    FloatArray,
+    IntArray,
+    Matrix,
+    OnlineState,
+    OnlineUpdater,
+    ViewKind,
+    ViewVectors,
+)
+from llmrec.errors import DataError, ParameterError
+from llmrec.registry import resolve
+from llmrec.validation import check_choice, check_fitted, check_matrix, check_number
+from llmrec.vectors import replace_rows, row_norms, unit_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmrec.interactions import Events, Histories, Interactions
+
+__all__ = ["FactorView", "TextView", "View"]
+
+_LARGEST_METRIC = 20_000
+
+
+class View(ABC):
+    """What the recommender asks of a view.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"text", "behaviour", "popularity"}
+    """
+
+    name: str
+    kind: ViewKind
+
+    @abstractmethod
+    def item_vectors(self, interactions: Interactions, rows: IntArray | None = None) -> ViewVectors:
+        """Return the vectors of some items, or of all."""
+
+    @abstractmethod
+    def query_vectors(
+        self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
+    ) -> ViewVectors:
+        """Return the vectors of queries: of each history, with the text of the moment.
+
+        ``user_rows`` says whose the histories are, where they are all that is known of known users.
+        """
+
+
+class TextView(Component, View):
+    r"""The text view: items by the vectors of their texts, queries by the texts of their history.
+
+    Pass it to a :class:`~llmrec.Recommender` in place of an encoder to choose how texts are compared;
+    a bare encoder is wrapped in one with the defaults.
+
+    With :math:`z` the unit vectors of the texts and :math:`h` a history, the profile :math:`x = Z^T h` scores
+    an item by
+
+    * ``metric="cosine"``: :math:`x \cdot z`;
+    * ``metric="ridge"``: :math:`x \cdot (Z_w^T Z_w + \rho I)^{-1} z` over the items :math:`Z_w` that have
+      events. That is each user's ridge regression of their history on the texts, with one inverse for all
+      users: directions that all texts share count less. It is what makes the vectors of a language model
+      useful without training.
+
+    Parameters
+    ----------
+    encoder : Encoder or str
+    metric : {"ridge", "cosine", "auto"}, default "auto"
+        ``"auto"`` is ``"ridge"`` for dense vectors and ``"cosine"`` for sparse ones.
+    ridge : float, default 10.0
+        :math:`\rho`, above 0, in units of one text.
+    context_weight : float, default 1.0
+        How much the text of the moment counts against the whole history.
+    name : str, optional
+        The view's name; by default that of the encoder.
+
+    Attributes
+    ----------
+    encoder_ : Encoder
+    vectors_ : ndarray or csr_array of shape (n_items, dim)
+        Of length 1; zero where an item has no text.
+
+    Examples
+    --------
+    >>> from llmrec import Recommender, TfidfEncoder
+    >>> view = TextView(TfidfEncoder(), metric="cosine", name="words")
+    >>> rec = Recommender(encoder=view).fit(items=[("a", "a tale of two cities"), ("b", "two tales")])
+    >>> list(rec.views_)
+    ['words']
+    """
+
+    kind: ViewKind = "text"
+
+    def __init__(
+        self,
+        encoder: Encoder | str,
+        *,
+        metric: str = "auto",
+        ridge: float = 10.0,
+        context_weight: float = 1.0,
+        name: str | None = None,
+    ):
+        self.encoder = encoder
+        self.metric = metric
+        self.ridge = ridge
+        self.context_weight = context_weight
+        self.name = name  # type: ignore[assignment]
+
+    def fit(self, texts: Sequence[str], warm: IntArray | None = None) -> Self:
+        """Encode the catalogue's texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            One an item; empty where it has none.
+        warm : ndarray of int32, optional
+            Rows of the items that have events; all, if not given.
+        """
+        check_choice("metric", self.metric, ("ridge", "cosine", "auto"))
+        check_number("ridge", self.ridge, 0, above=True)
+        check_number("context_weight", self.context_weight, 0)
+        present = [text for text in texts if text.strip()]
+        encoder: Any = clone(resolve("encoder", self.encoder))
+        self.encoder_ = encoder.fit(present)
+        self.vectors_ = self.encode(texts)
+        is_sparse = sparse.issparse(self.vectors_)
+        metric = self.metric if self.metric != "auto" else ("cosine" if is_sparse else "ridge")
+        known = self.vectors_ if warm is None else self.vectors_[warm]
+        self.operator_ = None if metric == "cosine" else _RidgeOperator.of(known, float(self.ridge))
+        return self
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return unit vectors of texts; a blank text has zeros. Equal texts are encoded once."""
+        distinct = {text: position for position, text in enumerate(dict.fromkeys(texts))}
+        vectors = check_matrix(
+            self.encoder_.encode(list(distinct)),
+            f"the vectors of {type(self.encoder_).__name__}",
+            self.encoder_.dim,
+        )
+        if vectors.shape[0] != len(distinct):
+            raise DataError(
+                f"{type(self.encoder_).__name__} gave {vectors.shape[0]} vectors for {len(distinct)} texts."
+            )
+        return unit_rows(vectors[[distinct[text] for text in texts]])
+
+    def extend(self, rows: IntArray, vectors: Matrix, n_items: int) -> None:
+        """Take the vectors of new or changed texts, from :meth:`encode`."""
+        past = np.array([n_items - 1], dtype=np.int32)
+        if n_items > self.vectors_.shape[0]:
+            self.vectors_ = replace_rows(self.vectors_, past, self.vectors_[:1] * 0)
+        self.vectors_ = replace_rows(self.vectors_, rows, vectors)
+
+    def item_vectors(self, interactions: Interactions, rows: IntArray | None = None) -> ViewVectors:
+        """Return unit text vectors; the support of an item with a text is 1."""
+        check_fitted(self, "vectors_")
+        vectors = self.vectors_ if rows is None else self.vectors_[rows]
+        return ViewVectors(self.name, "text", vectors, (row_norms(vectors) > 0).astype(np.float32))
+
+    def query_vectors(
+        self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
+    ) -> ViewVectors:
+        """Return the profiles of histories, of unit length, plus the context, under the metric."""
+        check_fitted(self, "vectors_")
+        history = histories.weight_matrix()
+        profiles = unit_rows(_product(history, self.vectors_))
+        has_text = (row_norms(self.vectors_) > 0).astype(np.float32)
+        met = history.astype(bool).astype(np.float32) @ has_text
+        if context is not None and context.strip():
+            moment = self.encode([context])
+            profiles = profiles + np.float32(self.context_weight) * moment[[0] * len(histories)]
+            met = met + (row_norms(moment) > 0)
+        if sparse.issparse(profiles):
+            profiles = sparse.csr_array(profiles)
+        vectors = profiles if self.operator_ is None else self.operator_.apply(profiles)
+        return ViewVectors(self.name, "text", vectors, np.asarray(met, dtype=np.float32))
+
+
+class FactorView(View):
+    """A factorizer as a view.
+
+    Parameters
+    ----------
+    name : str
+    factorizer : Factorizer
+        Fitted.
+    updater : OnlineUpdater, optional
+        What moves its vectors when events come, if it is a factor model.
+    """
+
+    def __init__(self, name: str, factorizer: Factorizer, updater: OnlineUpdater | None = None):
+        self.name = name
+        self.kind = factorizer.kind
+        self.factorizer = factorizer
+        self.updater = updater
+
+    def item_vectors(self, interactions: Interactions, rows: IntArray | None = None) -> ViewVectors:
+        """Return item vectors; the support of an item is its number of events."""
+        vectors = self.factorizer.item_vectors()
+        known = vectors.shape[0]
+        wanted = np.arange(interactions.n_items, dtype=np.int32) if rows is None else rows
+        if len(wanted) and int(wanted.max()) >= known:
+            vectors = replace_rows(vectors, np.array([interactions.n_items - 1], np.int32), vectors[:1] * 0)
+        vectors = vectors[: interactions.n_items] if rows is None else vectors[rows]
+        if self.kind == "popularity":
+            support = np.ones(len(wanted), dtype=np.float32)
+        else:
+            support = interactions.item_counts[wanted] * (row_norms(vectors) > 0)
+        return ViewVectors(self.name, self.kind, vectors, support.astype(np.float32))
+
+    def query_vectors(
+        self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
+    ) -> ViewVectors:
+        """Return the kept vectors of known users, or the fold-in of histories."""
+        known = histories.known_to(self.factorizer.item_vectors().shape[0])
+        vectors = None
+        if user_rows is not None and self.updater is not None:
+            vectors = self.factorizer.known_query_vectors(user_rows)
+        if vectors is None:
+            vectors = self.factorizer.query_vectors(known)
+        support = np.ones(len(histories)) if self.kind == "popularity" else known.lengths
+        return ViewVectors(self.name, self.kind, vectors, support.astype(np.float32))
+
+    def learn(self, interactions: Interactions, events: Events) -> IntArray:
+        """Fold events in, which ``interactions`` already hold; return the item rows that moved."""
+        if isinstance(self.factorizer, FactorModel) and self.updater is not None:
+            self.factorizer.resize(interactions.n_users, interactions.n_items)
+            return self.updater.update(OnlineState(self.factorizer, interactions), events)
+        return self.factorizer.partial_fit(interactions, events)
+
+
+class _RidgeOperator:
+    """``x → x (ZᵀZ + ρI)⁻¹``, through the smaller of two inverses: over the columns of Z or over its rows."""
+
+    def __init__(self, inverse: FloatArray, rows: Matrix | None, ridge: float):
+        self.inverse = inverse
+        self.rows = rows
+        self.ridge = ridge
+
+    @classmethod
+    def of(cls, vectors: Matrix, ridge: float) -> _RidgeOperator:
+        n_rows, n_columns = vectors.shape
+        if min(n_rows, n_columns) > _LARGEST_METRIC:
+            raise ParameterError(
+                f"metric='ridge' would invert a {min(vectors.shape)}-square matrix; use metric='cosine', or "
+                "fewer dimensions: TfidfEncoder(components=512)."
+            )
+        doubles = vectors.astype(np.float64)
+        rows = None if n_columns <= n_rows else vectors
+        gram = doubles.T @ doubles if rows is None else doubles @ doubles.T
+        gram = gram.toarray() if sparse.issparse(gram) else gram
+        gram[np.diag_indices_from(gram)] += ridge
+        return cls(np.linalg.inv(gram).astype(np.float32), rows, ridge)
+
+    def apply(self, profiles: Matrix) -> FloatArray:
+        if self.rows is None:
+            return np.asarray(profiles @ self.inverse, dtype=np.float32)
+        inner = _product(profiles, self.rows.T)
+        inner = inner.toarray() if sparse.issparse(inner) else inner
+        explained = (inner @ self.inverse) @ self.rows
+        dense = profiles.toarray() if sparse.issparse(profiles) else profiles
+        return np.asarray((dense - explained) / np.float32(self.ridge), dtype=np.float32)
+
+    def get_state(self) -> dict[str, Any]:
+        return {"inverse": self.inverse, "rows": self.rows, "ridge": self.ridge}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> _RidgeOperator:
+        return cls(state["inverse"], state["rows"], state["ridge"])
+
+
+def _product(left: Any, right: Matrix) -> Matrix:
+    """Multiply a sparse matrix by vectors; the histories may know fewer items than the view, or more."""
+    width = right.shape[0]
+    if left.shape[1] > width:
+        left = left[:, :width]
+    elif left.shape[1] < width:
+        right = right[: left.shape[1]]
+    product = left @ right
+    return sparse.csr_array(product) if sparse.issparse(product) else np.asarray(product, dtype=np.float32)
