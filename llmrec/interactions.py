@@ -444,7 +444,8 @@ class _RowIndex:
 
     def counts(self, n_rows: int) -> npt.NDArray[np.int64]:
         self._counts = grown(self._counts, n_rows)
-        return self._counts.copy()
+        counts: npt.NDArray[np.int64] = self._counts.copy()
+        return counts
 
     def gather(
         self, rows: IntArray | None, n_rows: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -168,7 +168,7 @@ def _frame(rows: Sequence[Recommendations], backend: str | None) -> Any:
         "score": np.concatenate([row.scores for row in rows] or [np.empty(0, np.float32)]),
         "rank": np.concatenate([np.arange(1, length + 1) for length in lengths] or [np.empty(0, np.int64)]),
     }
-    return nw.from_dict(columns, backend=_chosen_backend(backend)).to_native()
+    return nw.from_dict(columns, backend=cast(Any, _chosen_backend(backend))).to_native()
 
 
 def _chosen_backend(backend: str | None) -> str:

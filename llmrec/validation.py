@@ -34,7 +34,8 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
         ...
     llmrec.errors.ParameterError: k must be a whole number of at least 1, got 0.
     """
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
+    is_whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
+    if not is_whole or value < minimum:
         raise ParameterError(f"{name} must be a whole number of at least {minimum}, got {value!r}.")
     return int(value)
 
@@ -43,7 +44,7 @@ def check_number(
     name: str, value: Any, minimum: float = -math.inf, maximum: float = math.inf, *, above: bool = False
 ) -> float:
     """Return ``value`` as a finite float within bounds; ``above`` excludes the lower bound itself."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
     if not is_number or not minimum <= value <= maximum or (above and value == minimum):
         if maximum < math.inf:
             allowed = f" from {minimum:g} to {maximum:g}"
@@ -95,7 +96,7 @@ def check_matrix(matrix: Any, name: str, dim: int | None = None) -> Matrix:
         raise DataError(f"{name} must have {dim} columns, got {checked.shape[1]}.")
     if not np.isfinite(values).all():
         raise DataError(f"{name} holds NaN or infinite values.")
-    return checked  # type: ignore[no-any-return]
+    return checked
 
 
 def check_dense(matrix: Any, name: str, dim: int | None = None) -> FloatArray:
@@ -104,7 +105,7 @@ def check_dense(matrix: Any, name: str, dim: int | None = None) -> FloatArray:
 
     if sparse.issparse(matrix):
         raise DataError(f"{name} must be dense here, got a sparse matrix.")
-    return check_matrix(matrix, name, dim)
+    return np.asarray(check_matrix(matrix, name, dim))
 
 
 def check_texts(texts: Any) -> list[str]:

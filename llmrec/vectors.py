@@ -21,6 +21,7 @@ __all__ = [
     "replace_rows",
     "row_norms",
     "row_sums",
+    "take_rows",
     "unit_rows",
 ]
 
@@ -96,8 +97,8 @@ def row_norms(vectors: Matrix) -> FloatArray:
         return np.hypot(row_norms(vectors.dense), row_norms(vectors.sparse))
     if sparse.issparse(vectors):
         squares = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
-        return np.sqrt(squares, dtype=np.float32)
-    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32)
+        return np.asarray(np.sqrt(squares, dtype=np.float32))
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32))
 
 
 def row_sums(vectors: Matrix) -> FloatArray:
@@ -139,7 +140,7 @@ def grown(array: Array, n_rows: int) -> Array:
     n_old = array.shape[0]
     if n_rows <= n_old:
         return array
-    buffer = array.base
+    buffer: Any = array.base
     has_room = (
         isinstance(buffer, np.ndarray)
         and buffer.shape[1:] == array.shape[1:]
@@ -151,6 +152,20 @@ def grown(array: Array, n_rows: int) -> Array:
         buffer = np.zeros((max(n_rows, 2 * n_old, 16), *array.shape[1:]), dtype=array.dtype)
         buffer[:n_old] = array
     return cast(Array, buffer[:n_rows])
+
+
+def take_rows(vectors: Matrix, rows: IntArray) -> Matrix:
+    """Return some rows, as a copy; rows past the end are zero."""
+    n_rows = vectors.shape[0]
+    if n_rows == 0:
+        empty = np.zeros((len(rows), vectors.shape[1]), dtype=np.float32)
+        return sparse.csr_array(empty) if sparse.issparse(vectors) else empty
+    taken = vectors[np.minimum(rows, n_rows - 1)]
+    return (
+        taken
+        if not len(rows) or rows.max() < n_rows
+        else scale_rows(taken, (rows < n_rows).astype(np.float32))
+    )
 
 
 def replace_rows(vectors: Matrix, rows: IntArray, replacements: Matrix) -> Matrix:

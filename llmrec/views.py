@@ -26,7 +26,7 @@ from llmrec.base import (
 from llmrec.errors import DataError, ParameterError
 from llmrec.registry import resolve
 from llmrec.validation import check_choice, check_fitted, check_matrix, check_number
-from llmrec.vectors import replace_rows, row_norms, unit_rows
+from llmrec.vectors import grown, replace_rows, row_norms, take_rows, unit_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["FactorView", "TextView", "View"]
 
 _LARGEST_METRIC = 20_000
+_REMEMBERED_TEXTS = 1024
 
 
 class View(ABC):
@@ -62,6 +63,10 @@ class View(ABC):
 
         ``user_rows`` says whose the histories are, where they are all that is known of known users.
         """
+
+    def knows(self, text: str | None) -> bool:
+        """Whether the view can read a request's text; one without texts cannot."""
+        return False
 
 
 class TextView(Component, View):
@@ -136,10 +141,12 @@ class TextView(Component, View):
         check_choice("metric", self.metric, ("ridge", "cosine", "auto"))
         check_number("ridge", self.ridge, 0, above=True)
         check_number("context_weight", self.context_weight, 0)
+        self._moments: dict[str, Matrix] = {}
         present = [text for text in texts if text.strip()]
         encoder: Any = clone(resolve("encoder", self.encoder))
         self.encoder_ = encoder.fit(present)
         self.vectors_ = self.encode(texts)
+        self.present_ = (row_norms(self.vectors_) > 0).astype(np.float32)
         is_sparse = sparse.issparse(self.vectors_)
         metric = self.metric if self.metric != "auto" else ("cosine" if is_sparse else "ridge")
         known = self.vectors_ if warm is None else self.vectors_[warm]
@@ -160,18 +167,38 @@ class TextView(Component, View):
             )
         return unit_rows(vectors[[distinct[text] for text in texts]])
 
-    def extend(self, rows: IntArray, vectors: Matrix, n_items: int) -> None:
+    def moment(self, text: str) -> Matrix:
+        """Return the unit vector of a request's text, ``(1, dim)``; the last thousand are remembered."""
+        check_fitted(self, "vectors_")
+        remembered = self._moments
+        vector = remembered.get(text)
+        if vector is None:
+            if len(remembered) >= _REMEMBERED_TEXTS:
+                remembered.clear()
+            vector = remembered[text] = self.encode([text])
+        return vector
+
+    def knows(self, text: str | None) -> bool:
+        """Whether the encoder has a vector for a request's text: not if it is blank, or of unknown words."""
+        return text is not None and bool(row_norms(self.moment(text))[0] > 0)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``get_state`` gave; no request's text is remembered yet."""
+        super().set_state(state)
+        self._moments = {}
+
+    def extend(self, rows: IntArray, vectors: Matrix) -> None:
         """Take the vectors of new or changed texts, from :meth:`encode`."""
-        past = np.array([n_items - 1], dtype=np.int32)
-        if n_items > self.vectors_.shape[0]:
-            self.vectors_ = replace_rows(self.vectors_, past, self.vectors_[:1] * 0)
         self.vectors_ = replace_rows(self.vectors_, rows, vectors)
+        self.present_ = grown(self.present_, self.vectors_.shape[0])
+        self.present_[rows] = row_norms(vectors) > 0
 
     def item_vectors(self, interactions: Interactions, rows: IntArray | None = None) -> ViewVectors:
         """Return unit text vectors; the support of an item with a text is 1."""
         check_fitted(self, "vectors_")
-        vectors = self.vectors_ if rows is None else self.vectors_[rows]
-        return ViewVectors(self.name, "text", vectors, (row_norms(vectors) > 0).astype(np.float32))
+        wanted = np.arange(interactions.n_items, dtype=np.int32) if rows is None else rows
+        support = take_rows(self.present_[:, None], wanted)[:, 0]
+        return ViewVectors(self.name, "text", take_rows(self.vectors_, wanted), support)
 
     def query_vectors(
         self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
@@ -180,10 +207,9 @@ class TextView(Component, View):
         check_fitted(self, "vectors_")
         history = histories.weight_matrix()
         profiles = unit_rows(_product(history, self.vectors_))
-        has_text = (row_norms(self.vectors_) > 0).astype(np.float32)
-        met = history.astype(bool).astype(np.float32) @ has_text
-        if context is not None and context.strip():
-            moment = self.encode([context])
+        met = _product(history.astype(bool).astype(np.float32), self.present_)
+        if context is not None:
+            moment = self.moment(context)
             profiles = profiles + np.float32(self.context_weight) * moment[[0] * len(histories)]
             met = met + (row_norms(moment) > 0)
         if sparse.issparse(profiles):
@@ -212,17 +238,12 @@ class FactorView(View):
 
     def item_vectors(self, interactions: Interactions, rows: IntArray | None = None) -> ViewVectors:
         """Return item vectors; the support of an item is its number of events."""
-        vectors = self.factorizer.item_vectors()
-        known = vectors.shape[0]
         wanted = np.arange(interactions.n_items, dtype=np.int32) if rows is None else rows
-        if len(wanted) and int(wanted.max()) >= known:
-            vectors = replace_rows(vectors, np.array([interactions.n_items - 1], np.int32), vectors[:1] * 0)
-        vectors = vectors[: interactions.n_items] if rows is None else vectors[rows]
-        if self.kind == "popularity":
-            support = np.ones(len(wanted), dtype=np.float32)
-        else:
-            support = interactions.item_counts[wanted] * (row_norms(vectors) > 0)
-        return ViewVectors(self.name, self.kind, vectors, support.astype(np.float32))
+        vectors = take_rows(self.factorizer.item_vectors(), wanted)
+        support = np.ones(len(wanted), dtype=np.float32)
+        if self.kind != "popularity":
+            support = (interactions.item_counts[wanted] * (row_norms(vectors) > 0)).astype(np.float32)
+        return ViewVectors(self.name, self.kind, vectors, support)
 
     def query_vectors(
         self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None

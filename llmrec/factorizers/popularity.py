@@ -23,6 +23,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 _DAY = 86_400.0
 _CANDIDATE_HALF_LIVES = (2.0, 7.0, 30.0, 180.0, None)
+_MAX_HALF_LIVES = 40.0
 _MAX_EXPONENT = 500.0
 
 
@@ -43,7 +44,10 @@ class Popularity(Factorizer):
     Attributes
     ----------
     counts_ : ndarray of shape (n_items,), float64
-        Decayed counts, as of the newest event.
+        Decayed counts, as of ``reference_time_``. A later event counts more than 1, in step with the decay
+        of the others; so an event costs O(1), not O(n_items).
+    reference_time_ : float
+        The newest event of ``fit``, moved on when it lies 40 half-lives back.
     half_life_ : float or None
         In days.
 
@@ -66,10 +70,8 @@ class Popularity(Factorizer):
         """Count all events."""
         events, n_items = interactions.events, interactions.n_items
         self.half_life_ = self._choose(events, n_items)
-        self.newest_ = (
-            float(events.timestamps.max()) if events.timestamps is not None and len(events) else 0.0
-        )
-        self.counts_ = _decayed_counts(events, n_items, self.half_life_, self.newest_)
+        self.reference_time_ = interactions.last_timestamp or 0.0
+        self.counts_ = _decayed_counts(events, n_items, self.half_life_, self.reference_time_)
         return self
 
     def item_vectors(self) -> FloatArray:
@@ -82,19 +84,25 @@ class Popularity(Factorizer):
         return np.ones((len(histories), 1), dtype=np.float32)
 
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
-        """Count new events; older counts decay to the time of the newest one. All rows may move."""
+        """Count new events, and return their items; all items, when the reference time moves on."""
         check_fitted(self, "counts_")
-        counts = grown(self.counts_, interactions.n_items)
-        newest = self.newest_
-        if self.half_life_ is not None and events.timestamps is not None and len(events):
-            newest = max(newest, float(events.timestamps.max()))
-            counts = counts * 2.0 ** (-(newest - self.newest_) / (self.half_life_ * _DAY))
-        self.counts_ = counts + _decayed_counts(events, interactions.n_items, self.half_life_, newest)
-        moved_all = newest != self.newest_ and self.half_life_ is not None
-        self.newest_ = newest
-        if moved_all:
+        self.counts_ = grown(self.counts_, interactions.n_items)
+        has_moved = self._move_reference(events)
+        counts = _decayed_counts(events, 0, self.half_life_, self.reference_time_)
+        self.counts_[: len(counts)] += counts
+        if has_moved:
             return np.arange(interactions.n_items, dtype=np.int32)
         return np.unique(events.item_rows).astype(np.int32)
+
+    def _move_reference(self, events: Events) -> bool:
+        if self.half_life_ is None or events.timestamps is None or not len(events):
+            return False
+        passed = (float(events.timestamps.max()) - self.reference_time_) / (self.half_life_ * _DAY)
+        if passed <= _MAX_HALF_LIVES:
+            return False
+        self.counts_ = self.counts_ * 2.0 ** -min(passed, _MAX_EXPONENT)
+        self.reference_time_ = float(events.timestamps.max())
+        return True
 
     def _choose(self, events: Events, n_items: int) -> float | None:
         if self.half_life is None:

@@ -1,0 +1,239 @@
+"""The fitted model behind a recommender: rows in, rows out, read by many threads while one writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from llmrec.base import BoolArray, FloatArray, Fuser, IntArray, Matrix, Ranker, ViewVectors
+from llmrec.catalogue import Catalogue
+from llmrec.factorizers import Popularity
+from llmrec.interactions import Histories, Interactions, rows_of_events
+from llmrec.lock import ReadWriteLock
+from llmrec.rankers.exact import top_columns
+from llmrec.tables import EventTable, ItemTable
+from llmrec.vectors import dot, row_norms, unit_rows
+from llmrec.views import FactorView, TextView, View
+
+__all__ = ["LiveModel", "Queries"]
+
+_SAMPLED_USERS = 2048
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Fused query vectors, and for each what it stands on.
+
+    Attributes
+    ----------
+    vectors : Matrix of shape (n, dim)
+    by_history, by_context : ndarray of bool, shape (n,)
+        Whether a view other than popularity knows something of the history, of the context.
+    """
+
+    vectors: Matrix
+    by_history: BoolArray
+    by_context: BoolArray
+
+
+@dataclass
+class LiveModel:
+    """Events, views, fuser and index, kept in step.
+
+    Everything that reads holds ``lock.reading()``, everything that writes ``lock.writing()``, so that a
+    reader sees the state before or after an event and nothing between.
+    """
+
+    interactions: Interactions
+    catalogue: Catalogue
+    texts: list[TextView]
+    factors: list[FactorView]
+    popularity: Popularity | None
+    fuser: Fuser
+    ranker: Ranker
+    lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+    _unknown: BoolArray = field(init=False, repr=False)
+
+    @property
+    def views(self) -> list[View]:
+        """All views, in the order in which they are fused."""
+        return [*self.texts, *self.factors]
+
+    # -- fit -----------------------------------------------------------------------------------------------
+
+    def fit_fuser(self) -> None:
+        """Learn how to join the views, from all items and a sample of the users."""
+        known = np.flatnonzero(self.interactions.user_counts).astype(np.int32)
+        sampled = known[:: max(1, -(-len(known) // _SAMPLED_USERS))]
+        histories = self.interactions.histories(sampled)
+        items = [
+            replace(
+                view.item_vectors(self.interactions),
+                queries=view.query_vectors(histories, sampled) if len(sampled) else None,
+            )
+            for view in self.views
+        ]
+        self.fuser.fit(items, self.interactions)
+
+    def build_index(self) -> None:
+        """Index the fused vectors of all items."""
+        items = [view.item_vectors(self.interactions) for view in self.views]
+        self.ranker.index(self.fuser.fuse_items(items))
+        self._unknown = ~_any_present(items)
+
+    # -- recommend -----------------------------------------------------------------------------------------
+
+    def queries(self, histories: Histories, user_rows: IntArray | None, context: str | None) -> Queries:
+        """Fuse the queries of histories, each with the same text of the moment."""
+        views = [view.query_vectors(histories, user_rows, context) for view in self.views]
+        by_context = any(view.knows(context) for view in self.views)
+        stands_on = np.zeros(len(histories), dtype=np.float32)
+        for view, query in zip(self.views, views, strict=True):
+            if view.kind != "popularity":
+                stands_on += query.support - float(view.knows(context))
+        return Queries(
+            self.fuser.fuse_queries(views), stands_on > 0, np.full(len(histories), by_context, np.bool_)
+        )
+
+    def rank(
+        self, queries: Matrix, k: int, exclude: Sequence[IntArray], allow: IntArray | None
+    ) -> list[tuple[IntArray, FloatArray]]:
+        """Return rows and scores for each query; items that no view knows are left out."""
+        unknown = np.flatnonzero(self._unknown).astype(np.int32)
+        if len(unknown):
+            exclude = [np.concatenate([one, unknown]) for one in exclude]
+        rows, scores = self.ranker.rank(queries, k, exclude, allow)
+        return [(own[own >= 0], values[own >= 0]) for own, values in zip(rows, scores, strict=True)]
+
+    def rank_popular(
+        self, k: int, exclude: IntArray, allow: IntArray | None
+    ) -> tuple[IntArray, FloatArray] | None:
+        """Return what is popular now; None where there are no events to be popular by."""
+        if self.popularity is None:
+            return None
+        scores = self.popularity.item_vectors()[:, 0]
+        return self._best(scores, np.ones(len(scores), np.bool_), k, exclude, allow)
+
+    def rank_similar(self, row: int, k: int, allow: IntArray | None) -> tuple[IntArray, FloatArray]:
+        """Return the items nearest to one, by the mean cosine over the views that know it."""
+        one = np.array([row], dtype=np.int32)
+        scores = np.zeros(self.interactions.n_items, dtype=np.float32)
+        known = np.zeros(self.interactions.n_items, dtype=np.bool_)
+        n_views = 0
+        for view in self.views:
+            if view.kind == "popularity" or not view.item_vectors(self.interactions, one).present[0]:
+                continue
+            items = view.item_vectors(self.interactions)
+            unit = unit_rows(items.vectors)
+            scores += np.where(items.present, dot(unit[one], unit)[0], 0)
+            known |= items.present
+            n_views += 1
+        return self._best(scores / np.float32(max(n_views, 1)), known, k, one, allow)
+
+    def rank_search(self, text: str, k: int, allow: IntArray | None) -> tuple[IntArray, FloatArray]:
+        """Return the items whose texts are nearest to ``text``, by the mean cosine over the text views."""
+        n_items = self.interactions.n_items
+        scores, known = np.zeros(n_items, dtype=np.float32), np.zeros(n_items, dtype=np.bool_)
+        asked = [(view, vector) for view in self.texts if row_norms(vector := view.moment(text))[0] > 0]
+        for view, vector in asked:
+            items = view.item_vectors(self.interactions)
+            scores += dot(vector, items.vectors)[0]
+            known |= items.present
+        return self._best(scores / np.float32(max(len(asked), 1)), known, k, np.empty(0, np.int32), allow)
+
+    def _best(
+        self, scores: FloatArray, known: BoolArray, k: int, exclude: IntArray, allow: IntArray | None
+    ) -> tuple[IntArray, FloatArray]:
+        left = known.copy()
+        left[exclude] = False
+        rows = np.flatnonzero(left) if allow is None else allow[left[allow]]
+        columns, values = top_columns(scores[rows][None].astype(np.float32), k)
+        return rows[columns[0]].astype(np.int32), values[0]
+
+    # -- partial_fit ---------------------------------------------------------------------------------------
+
+    def encode(self, texts: Sequence[str]) -> list[Matrix]:
+        """Return the vectors of new texts under each text view; slow, so outside the lock."""
+        return [view.encode(texts) for view in self.texts]
+
+    def learn(
+        self,
+        read: EventTable | None,
+        items: ItemTable | None,
+        texts: Sequence[str],
+        vectors: Sequence[Matrix],
+    ) -> None:
+        """Take new items and events, and bring views and index up to date. Costs O(what is new)."""
+        with self.lock.writing():
+            first_new = self.interactions.n_items
+            touched = [self._add_items(items, texts, vectors)]
+            if read is not None:
+                touched.append(self._add_events(read))
+            touched.append(np.arange(first_new, self.interactions.n_items, dtype=np.int32))
+            self._index_again(np.unique(np.concatenate(touched)).astype(np.int32))
+
+    def _add_items(
+        self, items: ItemTable | None, texts: Sequence[str], vectors: Sequence[Matrix]
+    ) -> IntArray:
+        if items is None:
+            return np.empty(0, dtype=np.int32)
+        rows = np.array([self.interactions.items.add(one) for one in items.ids], dtype=np.int32)
+        self.catalogue.update(items, self.interactions.items)
+        # An item that comes again without a text keeps the one it had.
+        stated = np.flatnonzero([bool(text.strip()) for text in texts])
+        for view, own in zip(self.texts, vectors, strict=True):
+            view.extend(rows[stated], own[stated])
+        return rows
+
+    def _add_events(self, read: EventTable) -> IntArray:
+        events = rows_of_events(read, self.interactions.users, self.interactions.items)
+        self.interactions.append(events)
+        moved = [view.learn(self.interactions, events) for view in self.factors]
+        if self.popularity is not None:
+            self.popularity.partial_fit(self.interactions, events)
+        return np.concatenate([events.item_rows, *moved])
+
+    def _index_again(self, rows: IntArray) -> None:
+        if not len(rows):
+            return
+        items = [view.item_vectors(self.interactions, rows) for view in self.views]
+        self.ranker.update(rows, self.fuser.fuse_items(items))
+        unknown = np.ones(self.interactions.n_items, dtype=np.bool_)
+        unknown[: len(self._unknown)] = self._unknown
+        unknown[rows] = ~_any_present(items)
+        self._unknown = unknown
+
+    # -- files ---------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all but what :meth:`build_index` makes again."""
+        return {
+            "interactions": self.interactions,
+            "catalogue": self.catalogue,
+            "texts": self.texts,
+            "factors": {view.name: view.factorizer for view in self.factors},
+            "popularity": self.popularity,
+            "updater": self.factors[0].updater if self.factors else None,
+            "fuser": self.fuser,
+            "ranker": clone(self.ranker),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> LiveModel:
+        """Build the model that gave ``state``."""
+        rest = dict(state)
+        updater = rest.pop("updater")
+        factors = [FactorView(name, one, updater) for name, one in rest.pop("factors").items()]
+        model = cls(factors=factors, **rest)
+        model.build_index()
+        return model
+
+
+def _any_present(views: Sequence[ViewVectors]) -> BoolArray:
+    """Return which rows some view knows; popularity alone knows all."""
+    telling = [view.present for view in views if view.kind != "popularity"]
+    return np.asarray(np.logical_or.reduce(telling or [view.present for view in views]))

@@ -1,0 +1,672 @@
+"""Recommender: fit on events and texts, recommend, learn from the next event."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import numpy as np
+from sklearn.base import clone
+
+from llmrec.base import Component, Encoder, Factorizer, FloatArray, Fuser, IntArray, OnlineUpdater, Ranker
+from llmrec.catalogue import Catalogue
+from llmrec.errors import (
+    DataError,
+    LLMRecWarning,
+    NotFittedError,
+    ParameterError,
+    UnknownItemError,
+    UnknownUserError,
+)
+from llmrec.factorizers import Popularity
+from llmrec.interactions import Histories, Interactions
+from llmrec.live_model import LiveModel
+from llmrec.recommendations import RecommendationBatch, Recommendations
+from llmrec.registry import resolve
+from llmrec.storage import load_model, save_model
+from llmrec.tables import EventTable, ItemTable, join_text, read_events, read_items
+from llmrec.validation import check_choice, check_integer, check_number
+from llmrec.views import FactorView, TextView
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Recommender"]
+
+_USERS_AT_A_TIME = 4096
+_EVENT_TUPLE = ("user", "item", "weight", "timestamp")
+_RATED_TUPLE = ("user", "item", "rating", "timestamp")
+
+
+class Recommender(Component):
+    """Texts and behaviour in, recommendations out, right one event later.
+
+    Each encoder and each factorizer becomes a *view*: a space in which a query vector scores item vectors.
+    The fuser joins the views, the ranker finds the best items, the updater moves factors when events come.
+    A new user, an anonymous session and a known user are the same computation: a history goes in, a query
+    vector comes out.
+
+    Parameters
+    ----------
+    encoder : Encoder, TextView, str, list of these, or None
+        What reads the items' texts. None leaves texts unread.
+    factorizer : Factorizer, str, list of these, or None
+        What reads behaviour. None leaves events unread, but for the profiles of the text views.
+    fuser : Fuser or str
+    ranker : Ranker or str
+    updater : OnlineUpdater, str or None
+        None holds item vectors still; a user's new events count all the same.
+    unknown_users : {"popular", "raise"}, default "popular"
+        What ``recommend`` answers for a user of whom nothing is known: what is popular now (the answer's
+        ``basis`` says so), or :class:`~llmrec.errors.UnknownUserError`.
+    unknown_items : {"warn", "raise", "ignore"}, default "warn"
+        What happens to items in ``history`` and ``candidates`` that the model does not know. Unless it
+        raises they are left out. An unknown item in ``exclude`` is excluded already.
+    text_template : str, optional
+        How item columns are joined into one text, such as ``"{title}. {genres}. {plot}"``; the column
+        ``text`` alone, if not given.
+
+    Attributes
+    ----------
+    views_ : dict of str to component
+        The fitted encoders (as :class:`~llmrec.views.TextView`) and factorizers by view name.
+    interactions_ : Interactions
+        All events so far, with the ids of users and items.
+    fuser_, ranker_ : Fuser, Ranker
+
+    Notes
+    -----
+    ``recommend`` and the other reading methods may be called from any number of threads while one calls
+    ``partial_fit``: each sees the model before or after an update, never in between. ``fit`` builds a new
+    model beside the old one, which serves until the new one is ready.
+
+    Examples
+    --------
+    >>> from llmrec import Recommender
+    >>> events = [("ann", "alien"), ("ann", "heat"), ("bob", "alien"), ("bob", "heat"), ("eve", "alien")]
+    >>> texts = {"alien": "horror in space", "heat": "a bank robbery", "gravity": "adrift in space"}
+    >>> rec = Recommender().fit(events, items=texts)
+    >>> sorted(rec.recommend("eve", k=2).items)
+    ['gravity', 'heat']
+    >>> rec.recommend(history=["heat"], context="adrift in space", k=1).items
+    ['gravity']
+    >>> rec = rec.partial_fit([("eve", "gravity")], items=[("moon", "alone in space")])
+    >>> sorted(rec.recommend("eve", k=2).items)
+    ['heat', 'moon']
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Any = "tfidf",
+        factorizer: Any = ("als", "popularity"),
+        fuser: Any = "concat",
+        ranker: Any = "dot",
+        updater: Any = "fold-in",
+        unknown_users: str = "popular",
+        unknown_items: str = "warn",
+        text_template: str | None = None,
+    ):
+        self.encoder = encoder
+        self.factorizer = factorizer
+        self.fuser = fuser
+        self.ranker = ranker
+        self.updater = updater
+        self.unknown_users = unknown_users
+        self.unknown_items = unknown_items
+        self.text_template = text_template
+
+    # -- fit -----------------------------------------------------------------------------------------------
+
+    def fit(
+        self, interactions: Any = None, items: Any = None, *, columns: Mapping[str, str] | None = None
+    ) -> Self:
+        """Learn from events, from the texts of items, or from both.
+
+        Parameters
+        ----------
+        interactions : frame, list of tuples or dicts, sparse matrix, or Interactions, optional
+            Columns ``user``, ``item`` and optionally ``rating``, ``weight``, ``timestamp``; tuples are
+            ``(user, item[, weight[, timestamp]])``. Duplicate events add up.
+        items : frame, list of ``(item, text)`` tuples or dicts, or mapping of item to text, optional
+            Further columns are kept for ``where``.
+        columns : mapping, optional
+            Your column names by ours, for both tables: ``{"item": "movieId", "text": "plot"}``.
+
+        Raises
+        ------
+        MissingColumnError, DataError
+            If a table cannot be learned from. The recommender stays what it was before.
+        """
+        check_choice("unknown_users", self.unknown_users, ("popular", "raise"))
+        check_choice("unknown_items", self.unknown_items, ("warn", "raise", "ignore"))
+        known = None if interactions is None else Interactions.from_table(interactions, columns=columns)
+        described = None if items is None else read_items(items, columns)
+        self._model = self._learn(known or Interactions.from_table([]), described)
+        self._columns = dict(columns) if columns else None
+        return self
+
+    def _learn(self, interactions: Interactions, described: ItemTable | None) -> LiveModel:
+        catalogue = Catalogue()
+        if described is not None:
+            for one in described.ids:
+                interactions.items.add(one)
+            catalogue.update(described, interactions.items)
+        encoders = _as_list(self.encoder)
+        texts = self._fit_texts(encoders, interactions, described) if encoders else []
+        factors = self._fit_factors(interactions) if interactions.n_events else []
+        if not texts and not factors:
+            raise DataError(_nothing_to_learn(interactions, described, encoders))
+        _name_apart([*texts, *factors])
+        model = LiveModel(
+            interactions=interactions,
+            catalogue=catalogue,
+            texts=texts,
+            factors=factors,
+            popularity=Popularity().fit(interactions) if interactions.n_events else None,
+            fuser=cast(Fuser, clone(resolve("fuser", self.fuser))),
+            ranker=cast(Ranker, clone(resolve("ranker", self.ranker))),
+        )
+        model.fit_fuser()
+        model.build_index()
+        return model
+
+    def _fit_texts(
+        self, encoders: list[Any], interactions: Interactions, described: ItemTable | None
+    ) -> list[TextView]:
+        if described is None:
+            return []
+        by_item = dict(zip(described.ids, join_text(described, self.text_template), strict=True))
+        texts = [by_item.get(one, "") for one in interactions.items]
+        if not any(text.strip() for text in texts):
+            _warn("no item has a text, so there is no text view.")
+            return []
+        warm = np.flatnonzero(interactions.item_counts).astype(np.int32)
+        return [_text_view(one).fit(texts, warm if len(warm) else None) for one in encoders]
+
+    def _fit_factors(self, interactions: Interactions) -> list[FactorView]:
+        updater = None if self.updater is None else clone(resolve("updater", self.updater))
+        views = []
+        for one in _as_list(self.factorizer):
+            factorizer = cast(Factorizer, clone(resolve("factorizer", one)))
+            factorizer.fit(interactions)
+            views.append(FactorView(_component_name(factorizer), factorizer, cast(OnlineUpdater, updater)))
+        return views
+
+    # -- recommend -----------------------------------------------------------------------------------------
+
+    @overload
+    def recommend(
+        self,
+        user: list[Any] | np.ndarray[Any, Any],
+        k: int = ...,
+        *,
+        history: Iterable[Any] | Mapping[Any, float] | None = ...,
+        context: str | None = ...,
+        candidates: Iterable[Any] | None = ...,
+        exclude: Iterable[Any] | None = ...,
+        where: Mapping[str, Any] | None = ...,
+        exclude_seen: bool = ...,
+    ) -> RecommendationBatch: ...
+    @overload
+    def recommend(
+        self,
+        user: Hashable = ...,
+        k: int = ...,
+        *,
+        history: Iterable[Any] | Mapping[Any, float] | None = ...,
+        context: str | None = ...,
+        candidates: Iterable[Any] | None = ...,
+        exclude: Iterable[Any] | None = ...,
+        where: Mapping[str, Any] | None = ...,
+        exclude_seen: bool = ...,
+    ) -> Recommendations: ...
+    def recommend(
+        self,
+        user: Any = None,
+        k: int = 10,
+        *,
+        history: Iterable[Any] | Mapping[Any, float] | None = None,
+        context: str | None = None,
+        candidates: Iterable[Any] | None = None,
+        exclude: Iterable[Any] | None = None,
+        where: Mapping[str, Any] | None = None,
+        exclude_seen: bool = True,
+    ) -> Recommendations | RecommendationBatch:
+        """Return the best ``k`` items for a user, for several, or for a history.
+
+        Parameters
+        ----------
+        user : hashable, or list, array or series of these
+            One user gives :class:`Recommendations`, several a :class:`RecommendationBatch`. Whatever is
+            hashable, a tuple included, is one user.
+        k : int, default 10
+            If fewer items are left, the answer holds those.
+        history : sequence of items or of (item, weight) pairs, or mapping of item to weight, optional
+            Oldest first, in place of a user. For a model of ratings the number is the rating, and an item
+            without one counts as rated with the highest.
+        context : str, optional
+            Text of the moment: a query, the page being viewed. It joins the history in the text views.
+        candidates, exclude : collection of items, optional
+            The only items to choose from; items not to give.
+        where : mapping, optional
+            Conditions on item columns, all to hold: a value, a list of values, or a function of a value:
+            ``{"language": "en", "year": lambda year: year >= 2000}``.
+        exclude_seen : bool, default True
+            Leave out what is in the history.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        UnknownUserError
+            If nothing is known of the user and ``unknown_users="raise"``, or nothing is popular.
+        """
+        model = self._fitted()
+        k = check_integer("k", k, minimum=1)
+        if context is not None and not isinstance(context, str):
+            raise ParameterError(f"context must be a text, got {type(context).__name__}.")
+        if user is None and history is None and context is None:
+            raise ParameterError("recommend needs a user, a history or a context.")
+        if user is not None and history is not None:
+            raise ParameterError("recommend takes a user or a history, not both.")
+        with model.lock.reading():
+            request = _Request(model, k, context, exclude_seen, self.unknown_users)
+            request.unwanted = self._rows(model, exclude, "exclude", ignore=True)
+            request.allow = self._allowed(model, candidates, where)
+            if user is None:
+                return request.answer([None], self._history(model, history or []))[0]
+            if isinstance(user, Hashable):
+                return request.answer_users([user])[0]
+            return RecommendationBatch(tuple(request.answer_users(_listed_users(user))))
+
+    def similar_items(
+        self,
+        item: Hashable,
+        k: int = 10,
+        *,
+        candidates: Iterable[Any] | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Recommendations:
+        """Return the items nearest to ``item``: the mean cosine over text and behaviour.
+
+        Raises
+        ------
+        UnknownItemError
+            If the model does not know the item.
+        """
+        model = self._fitted()
+        k = check_integer("k", k, minimum=1)
+        with model.lock.reading():
+            row = model.interactions.items.row(item, "item", UnknownItemError)
+            rows, scores = model.rank_similar(row, k, self._allowed(model, candidates, where))
+            return _answer(model, None, rows, scores, "similar")
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        candidates: Iterable[Any] | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Recommendations:
+        """Return the items whose texts are nearest to ``query``, whoever asks.
+
+        Raises
+        ------
+        DataError
+            If the model has no texts to search in.
+        """
+        model = self._fitted()
+        k = check_integer("k", k, minimum=1)
+        if not isinstance(query, str):
+            raise ParameterError(f"query must be a text, got {type(query).__name__}.")
+        if not model.texts:
+            raise DataError("search needs item texts; this recommender was fitted without any.")
+        with model.lock.reading():
+            allow = self._allowed(model, candidates, where)
+            if not any(view.knows(query) for view in model.texts):
+                _warn(f"no encoder knows a word of the query {query[:80]!r}; the answer is empty.")
+                allow = np.empty(0, dtype=np.int32)
+            rows, scores = model.rank_search(query, k, allow)
+            return _answer(model, None, rows, scores, "search")
+
+    # -- partial_fit ---------------------------------------------------------------------------------------
+
+    def partial_fit(
+        self, events: Any = None, items: Any = None, *, columns: Mapping[str, str] | None = None
+    ) -> Self:
+        """Learn from new events and new items; the next ``recommend`` reflects them.
+
+        Users and items may be new: texts are encoded on arrival, and an item that comes with another text
+        gets the new one. On a recommender that is not fitted yet it is ``fit``.
+
+        Parameters
+        ----------
+        events, items
+            As in ``fit``. Where the model knows ratings, tuples are ``(user, item, rating[, timestamp])``
+            and each event needs one. Events without times follow the latest one known.
+        columns : mapping, optional
+            Your column names by ours; those given to ``fit``, if not given.
+
+        Raises
+        ------
+        MissingColumnError, DataError
+            If a table cannot be learned from. The recommender stays what it was before.
+        """
+        if not hasattr(self, "_model"):
+            return self.fit(events, items, columns=columns)
+        model = self._model
+        names = columns if columns is not None else self._columns
+        read = None if events is None else _read_new_events(model.interactions, events, names)
+        if read is not None and len(read.users) and not model.factors and _as_list(self.factorizer):
+            _warn("this recommender was fitted without events; refit it to learn factors from the new ones.")
+        described = None if items is None else read_items(items, names)
+        texts: list[str] = []
+        if described is not None:
+            texts = join_text(described, self.text_template) if model.texts else [""] * len(described.ids)
+        model.learn(read, described, texts, model.encode(texts))
+        return self
+
+    # -- files ---------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the fitted recommender to a folder of JSON and safetensors, all or nothing.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ModelFileError
+            If the folder holds something else.
+        """
+        self._fitted()
+        save_model(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], *, trust: Sequence[str] = ()) -> Self:
+        """Read a recommender that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path
+        trust : sequence of str
+            Import paths of classes outside the library that may be loaded: ``"my_package.encoders:Mine"``.
+
+        Raises
+        ------
+        ModelFileError
+            If the folder is damaged, foreign, or written by a newer version.
+        UntrustedComponentError
+            If it names a class outside the library that is not in ``trust``.
+        """
+        return cast("Self", load_model(folder, trust=trust, expect=cls))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that was learned, for :meth:`save`."""
+        model = self._fitted()
+        with model.lock.reading():
+            return {"model": model, "columns": self._columns}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`get_state` gave."""
+        self._model = state["model"]
+        self._columns = state["columns"]
+
+    # -- what was learned ----------------------------------------------------------------------------------
+
+    @property
+    def views_(self) -> dict[str, Any]:
+        """The fitted components by view name."""
+        model = self._fitted()
+        return {**{v.name: v for v in model.texts}, **{v.name: v.factorizer for v in model.factors}}
+
+    @property
+    def interactions_(self) -> Interactions:
+        """All events so far."""
+        return self._fitted().interactions
+
+    @property
+    def fuser_(self) -> Fuser:
+        """The fitted fuser."""
+        return self._fitted().fuser
+
+    @property
+    def ranker_(self) -> Ranker:
+        """The ranker, which holds the index."""
+        return self._fitted().ranker
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
+
+    def _fitted(self) -> LiveModel:
+        if not hasattr(self, "_model"):
+            raise NotFittedError("this Recommender has seen no data yet; call fit first.")
+        return self._model
+
+    # -- ids to rows ---------------------------------------------------------------------------------------
+
+    def _rows(
+        self, model: LiveModel, items: Iterable[Any] | None, what: str, *, ignore: bool = False
+    ) -> IntArray:
+        """Return the rows of known items; unknown ones are treated as ``unknown_items`` says."""
+        if isinstance(items, str | bytes):
+            raise ParameterError(f"{what} must be a list of items, got one: {items!r}; wrap it in a list.")
+        rows = []
+        for one in () if items is None else items:
+            row = model.interactions.items.get(one) if isinstance(one, Hashable) else None
+            if row is not None:
+                rows.append(row)
+            elif not ignore:
+                self._meet_unknown(model, one, what)
+        return np.array(rows, dtype=np.int32)
+
+    def _meet_unknown(self, model: LiveModel, item: Any, what: str) -> None:
+        message = f"unknown item {item!r} in {what}."
+        if self.unknown_items == "raise":
+            raise UnknownItemError(message + model.interactions.items.hint(item))
+        if self.unknown_items == "warn":
+            _warn(f"{message} It is left out.")
+
+    def _allowed(
+        self, model: LiveModel, candidates: Iterable[Any] | None, where: Mapping[str, Any] | None
+    ) -> IntArray | None:
+        """Return the sorted rows that may be given, None for all."""
+        allow = None if candidates is None else np.unique(self._rows(model, candidates, "candidates"))
+        if where is not None:
+            if not isinstance(where, Mapping):
+                raise ParameterError(
+                    f"where must map item columns to conditions, got {type(where).__name__}."
+                )
+            passed = model.catalogue.mask(where, model.interactions.n_items)
+            allow = np.flatnonzero(passed).astype(np.int32) if allow is None else allow[passed[allow]]
+        return allow
+
+    def _history(self, model: LiveModel, history: Iterable[Any] | Mapping[Any, float]) -> Histories:
+        """Return one anonymous history as rows."""
+        if isinstance(history, str | bytes):
+            raise ParameterError(f"history must be a list of items, got one: {history!r}; wrap it in a list.")
+        known = model.interactions
+        entries = list(history.items()) if isinstance(history, Mapping) else list(history)
+        rows, weights = [], []
+        for entry in entries:
+            item, weight = _item_and_weight(entry, known)
+            row = known.items.get(item) if isinstance(item, Hashable) else None
+            if row is None:
+                self._meet_unknown(model, item, "history")
+                continue
+            rows.append(row)
+            weights.append(weight)
+        ratings = known.events.ratings
+        if ratings is None:
+            plain = [
+                1.0 if w is None else check_number("a history weight", w, 0, above=True) for w in weights
+            ]
+            return Histories.of([rows], known.n_items, weights=[plain])
+        best = float(ratings.max(initial=1))
+        rated = [best if weight is None else check_number("a history rating", weight) for weight in weights]
+        return Histories.of([rows], known.n_items, ratings=[rated])
+
+
+class _Request:
+    """One call of ``recommend``: the same conditions for all users that it asks for."""
+
+    def __init__(self, model: LiveModel, k: int, context: str | None, exclude_seen: bool, unknown_users: str):
+        self.model = model
+        self.k = k
+        self.context = context
+        self.exclude_seen = exclude_seen
+        self.unknown_users = unknown_users
+        self.unwanted = np.empty(0, dtype=np.int32)
+        self.allow: IntArray | None = None
+
+    def answer_users(self, users: list[Hashable]) -> list[Recommendations]:
+        """Answer for known and unknown users, some thousand at a time."""
+        answers = []
+        for start in range(0, len(users), _USERS_AT_A_TIME):
+            some = users[start : start + _USERS_AT_A_TIME]
+            rows = [self.model.interactions.users.get(user) for user in some]
+            if all(row is not None for row in rows):
+                known = np.array(rows, dtype=np.int32)
+                answers += self.answer(some, self.model.interactions.histories(known), known)
+            else:
+                answers += [
+                    self.answer([user], Histories.of([[]], self.model.interactions.n_items))[0]
+                    if row is None
+                    else self.answer_users([user])[0]
+                    for user, row in zip(some, rows, strict=True)
+                ]
+        return answers
+
+    def answer(
+        self, users: Sequence[Hashable | None], histories: Histories, user_rows: IntArray | None = None
+    ) -> list[Recommendations]:
+        """Answer for histories; one of which nothing is known gets what is popular."""
+        queries = self.model.queries(histories, user_rows, self.context)
+        exclude = [self._excluded(histories, position) for position in range(len(histories))]
+        ranked = self.model.rank(queries.vectors, self.k, exclude, self.allow)
+        answers = []
+        for position, user in enumerate(users):
+            basis = _basis(bool(queries.by_history[position]), bool(queries.by_context[position]))
+            rows, scores = ranked[position]
+            if basis == "popular":
+                rows, scores = self._popular(user, exclude[position])
+            answers.append(_answer(self.model, user, rows, scores, basis))
+        return answers
+
+    def _excluded(self, histories: Histories, position: int) -> IntArray:
+        if not self.exclude_seen:
+            return self.unwanted
+        seen = histories.columns[histories.indptr[position] : histories.indptr[position + 1]]
+        return np.concatenate([seen, self.unwanted]) if len(self.unwanted) else seen
+
+    def _popular(self, user: Hashable | None, exclude: IntArray) -> tuple[IntArray, FloatArray]:
+        whom = "this request" if user is None else f"user {user!r}"
+        if self.unknown_users == "raise":
+            hint = "" if user is None else self.model.interactions.users.hint(user)
+            raise UnknownUserError(
+                f"nothing is known of {whom}; pass history= or context=, or choose "
+                f"unknown_users='popular'.{hint}"
+            )
+        ranked = self.model.rank_popular(self.k, exclude, self.allow)
+        if ranked is None:
+            raise UnknownUserError(
+                f"nothing is known of {whom}, and nothing is popular, since there are no events yet; "
+                "pass history= or context=."
+            )
+        return ranked
+
+
+def _answer(
+    model: LiveModel, user: Hashable | None, rows: IntArray, scores: FloatArray, basis: str
+) -> Recommendations:
+    ids = model.interactions.items.ids
+    return Recommendations([ids[row] for row in rows.tolist()], scores, user, basis)
+
+
+def _basis(by_history: bool, by_context: bool) -> str:
+    named = [name for name, holds in (("history", by_history), ("context", by_context)) if holds]
+    return "+".join(named) or "popular"
+
+
+def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:
+    """Tell an ``(item, weight)`` pair from an item, which may itself be a tuple."""
+    is_item = isinstance(entry, Hashable) and entry in known.items
+    if not is_item and isinstance(entry, tuple | list) and len(entry) == 2:
+        return entry[0], entry[1]
+    return entry, None
+
+
+def _listed_users(users: Any) -> list[Hashable]:
+    listed = users.tolist() if hasattr(users, "tolist") else list(users)
+    for position, user in enumerate(listed):
+        if user is None or not isinstance(user, Hashable):
+            raise ParameterError(f"users must be ids; the one at {position} is {user!r}.")
+    return listed
+
+
+def _read_new_events(known: Interactions, events: Any, columns: Mapping[str, str] | None) -> EventTable:
+    """Read events with just the columns that the known ones have."""
+    names = _RATED_TUPLE if known.has_ratings else _EVENT_TUPLE
+    read = read_events(events, columns, names)
+    timestamps = read.timestamps
+    if known.events.timestamps is not None and timestamps is None:
+        timestamps = np.full(len(read.users), known.last_timestamp or 0.0)
+    if known.has_ratings and read.ratings is None and len(read.users):
+        raise DataError(
+            "the events known so far have ratings, and the new ones have none; "
+            "pass (user, item, rating) tuples, or a 'rating' column."
+        )
+    return EventTable(
+        read.users,
+        read.items,
+        read.weights,
+        read.ratings if known.has_ratings else None,
+        timestamps if known.events.timestamps is not None else None,
+    )
+
+
+def _as_list(components: Any) -> list[Any]:
+    if components is None:
+        return []
+    return list(components) if isinstance(components, list | tuple) else [components]
+
+
+def _text_view(encoder: Any) -> TextView:
+    component = resolve("encoder", encoder, also=(TextView,))
+    view = clone(component) if isinstance(component, TextView) else TextView(cast(Encoder, component))
+    if view.name is None:
+        inner = view.encoder if isinstance(view.encoder, str) else _component_name(view.encoder)
+        view.name = inner
+    return cast(TextView, view)
+
+
+def _component_name(component: Component) -> str:
+    name = type(component).__name__
+    for suffix in ("Encoder", "Factorizer"):
+        name = name.removesuffix(suffix) or name
+    return name.lower()
+
+
+def _name_apart(views: Sequence[TextView | FactorView]) -> None:
+    """Give views of one name a number each, from the second on."""
+    taken: dict[str, int] = {}
+    for view in views:
+        taken[view.name] = taken.get(view.name, 0) + 1
+        if taken[view.name] > 1:
+            view.name = f"{view.name}-{taken[view.name]}"
+
+
+def _nothing_to_learn(interactions: Interactions, described: ItemTable | None, encoders: list[Any]) -> str:
+    if described is None and not interactions.n_events:
+        return "there is nothing to learn from: pass interactions, items with texts, or both; got no rows."
+    if not interactions.n_events:
+        why = "no encoder is set" if not encoders else "no item has a text"
+        return f"there are no events, and {why}; so there is nothing to learn from."
+    return "no factorizer is set, and there are no texts; so there is nothing to learn from."
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, LLMRecWarning, stacklevel=3)
