@@ -278,20 +278,26 @@ IDS = [
     st.timedeltas(),
     st.decimals(allow_nan=False),
 ]
-ids = st.deferred(lambda: st.one_of(IDS))  # deferred: its repr stays short
-keys = st.recursive(
-    ids, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3)
-)
-values = st.recursive(
-    ids,
-    lambda inner: (
+
+
+@st.composite
+def hashables(draw):
+    """Draw ids, and tuples and frozensets of ids."""
+    one = st.one_of(IDS)
+    several = st.lists(one, max_size=3)
+    return draw(one | several.map(tuple) | several.map(lambda ids: (frozenset(ids), len(ids))))
+
+
+def containers(inner):
+    return (
         st.lists(inner, max_size=4)
-        | st.dictionaries(keys, inner, max_size=4)
+        | st.dictionaries(hashables(), inner, max_size=4)
         | st.dictionaries(st.text(alphabet="$ab"), inner, max_size=4)
-        | st.sets(keys, max_size=3)
-    ),
-    max_leaves=15,
-)
+        | st.sets(hashables(), max_size=3)
+    )
+
+
+values = st.recursive(hashables(), containers, max_leaves=15)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
