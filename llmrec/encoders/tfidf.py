@@ -1,0 +1,242 @@
+"""Text vectors from word counts: TF-IDF, sparse, or folded to a dense width by a truncated SVD."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence, Sized
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from scipy import sparse
+
+from llmrec.base import Encoder, FloatArray, Matrix, Tokenizer
+from llmrec.errors import ComponentError, DataError, LLMRecWarning
+from llmrec.validation import check_fitted, check_integer, check_texts
+from llmrec.vectors import row_norms
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["TfidfEncoder"]
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+_WORD = re.compile(f"([{_HAN}]+)|[^\\W{_HAN}]+")
+# Below this length, what is left of a unit row in the kept space is rounding error.
+_NEGLIGIBLE = 1e-5
+
+
+class TfidfEncoder(Encoder):
+    """Weigh each word of a text by how rare it is among the texts.
+
+    Needs no pretrained model, learns in seconds, and is hard to beat at recommending items that nobody has
+    touched: names, brands and technical terms, which language models blur, stay apart. A good view beside
+    a language model's. Texts that share no word are unrelated to it.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer, optional
+        Cuts texts into words. If not given: runs of letters and digits in lower case, and each pair of
+        neighbours in a run of Chinese characters.
+    components : int, optional
+        If given, fold the words into this many dense dimensions by a truncated SVD (latent semantic
+        analysis): smaller, and texts without a common word may be alike; 100 to 300 are usual. The
+        texts may allow fewer, which is a warning. If not given, vectors are sparse, one column a word.
+    min_count : int, default 1
+        Forget words that fewer texts hold.
+    max_features : int, optional
+        Keep only this many words, those that occur most often.
+    sublinear : bool, default False
+        Count ``1 + log(n)`` for a word that occurs ``n`` times in a text; for long texts.
+    random_state : int or None, default 0
+        Seed of the SVD; None draws another one at each fit.
+
+    Attributes
+    ----------
+    vocabulary_ : list of str
+        The word of each column, sorted.
+    idf_ : ndarray of shape (n_words,), float32
+        ``1 + log((1 + n_texts) / (1 + texts with the word))``.
+    components_ : ndarray of shape (n_words, components), float32
+        The right singular vectors; only with ``components``.
+
+    Notes
+    -----
+    Rows have length 1, also with ``components``; a text without a known word is a row of zeros. ``fit``
+    takes time and memory in proportion to the number of words in all texts, and the SVD some ten passes
+    over them for each hundred components; ``encode`` takes some ten microseconds for a title.
+
+    Examples
+    --------
+    >>> encoder = TfidfEncoder().fit(["red shoes", "blue shoes", "无线耳机"])
+    >>> encoder.vocabulary_
+    ['blue', 'red', 'shoes', '无线', '线耳', '耳机']
+    >>> vectors = encoder.encode(["Red shoes!", "unheard of"])
+    >>> vectors.shape, vectors.nnz
+    ((2, 6), 2)
+    >>> TfidfEncoder(components=2).fit(["red shoes", "blue shoes", "blue sky"]).encode(["red sky"]).shape
+    (1, 2)
+    """
+
+    vocabulary_: list[str]
+    idf_: FloatArray
+    components_: FloatArray
+
+    def __init__(
+        self,
+        *,
+        tokenizer: Tokenizer | None = None,
+        components: int | None = None,
+        min_count: int = 1,
+        max_features: int | None = None,
+        sublinear: bool = False,
+        random_state: int | None = 0,
+    ):
+        self.tokenizer = tokenizer
+        self.components = components
+        self.min_count = min_count
+        self.max_features = max_features
+        self.sublinear = sublinear
+        self.random_state = random_state
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Learn the words and their rarity, and with ``components`` the space they are folded into.
+
+        Raises
+        ------
+        DataError
+            If a text is no str, or no word of any text is kept.
+        ParameterError, ComponentError
+            If a parameter has a value that is not allowed.
+        """
+        checked = check_texts(texts)
+        min_count = check_integer("min_count", self.min_count, minimum=1)
+        if self.max_features is not None:
+            check_integer("max_features", self.max_features, minimum=1)
+        if self.components is not None:
+            check_integer("components", self.components, minimum=1)
+        seen: dict[str, int] = {}
+        counts = self._counts(checked, lambda word: seen.setdefault(word, len(seen)), seen)
+        n_texts_with = np.bincount(counts.indices, minlength=len(seen))
+        n_times = np.bincount(counts.indices, weights=counts.data, minlength=len(seen))
+        kept = [word for word, column in seen.items() if n_texts_with[column] >= min_count]
+        if self.max_features is not None:
+            kept = sorted(kept, key=lambda word: (-n_times[seen[word]], word))[: self.max_features]
+        if not kept:
+            raise DataError(
+                f"no word is left to learn from: {len(checked)} texts hold {len(seen)} different words, "
+                f"none of them in {min_count} texts (min_count)."
+            )
+        self.vocabulary_ = sorted(kept)
+        columns = np.array([seen[word] for word in self.vocabulary_])
+        self.idf_ = (1 + np.log((1 + len(checked)) / (1 + n_texts_with[columns]))).astype(np.float32)
+        # A second fit may have another shape than the first.
+        self.__dict__.pop("components_", None)
+        if self.components is not None:
+            self.components_ = self._singular_vectors(self._weighted(counts[:, columns]), self.components)
+        return self
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return ``(n_texts, dim)``: a ``csr_array``, or a dense array with ``components``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        DataError
+            If a text is no str.
+        """
+        check_fitted(self, "vocabulary_")
+        columns = self._columns()
+        weighted = self._weighted(self._counts(check_texts(texts), columns.get, columns))
+        if self.components is None:
+            return weighted
+        check_fitted(self, "components_")
+        folded = weighted @ self.components_
+        norms = row_norms(folded)
+        folded *= np.divide(1, norms, out=np.zeros_like(norms), where=norms > _NEGLIGIBLE)[:, None]
+        return folded
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors: ``components``, or the number of words."""
+        check_fitted(self, "vocabulary_")
+        if self.components is None:
+            return len(self.vocabulary_)
+        check_fitted(self, "components_")
+        return int(self.components_.shape[1])
+
+    def _words(self, text: str) -> list[str]:
+        if self.tokenizer is None:
+            return _words_of(text)
+        if not isinstance(self.tokenizer, Tokenizer):
+            raise ComponentError(
+                f"tokenizer must be None or a Tokenizer, got {type(self.tokenizer).__name__}; "
+                "subclass llmrec.Tokenizer to use your own."
+            )
+        return self.tokenizer.tokenize(text)
+
+    def _columns(self) -> dict[str, int]:
+        # Derived from the vocabulary, so it is no state: made anew whenever another list took its place.
+        derived_from, columns = self.__dict__.get("_column_of", (None, {}))
+        if derived_from is not self.vocabulary_:
+            columns = {word: column for column, word in enumerate(self.vocabulary_)}
+            self._column_of = (self.vocabulary_, columns)
+        return cast("dict[str, int]", columns)
+
+    def _counts(
+        self, texts: list[str], column_of: Callable[[str], int | None], columns: Sized
+    ) -> sparse.csr_array:
+        """Count the words of each text that have a column; ``columns`` may grow while they are counted."""
+        indices: list[int] = []
+        counts: list[int] = []
+        indptr = [0]
+        for text in texts:
+            columns_found = map(column_of, self._words(text))
+            found = Counter(column for column in columns_found if column is not None)
+            for column, count in sorted(found.items()):
+                indices.append(column)
+                counts.append(count)
+            indptr.append(len(indices))
+        values = np.array(counts, dtype=np.float32)
+        where, ends = np.array(indices, dtype=np.int32), np.array(indptr, dtype=np.int32)
+        return sparse.csr_array((values, where, ends), shape=(len(texts), len(columns)))
+
+    def _weighted(self, counts: sparse.csr_array) -> sparse.csr_array:
+        values = 1 + np.log(counts.data) if self.sublinear else counts.data
+        values = values * self.idf_[counts.indices]
+        row_of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+        lengths = np.sqrt(np.bincount(row_of, weights=values * values, minlength=counts.shape[0]))
+        values /= lengths[row_of].astype(np.float32)
+        return sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
+
+    def _singular_vectors(self, weighted: Any, components: int) -> FloatArray:
+        from sklearn.utils.extmath import randomized_svd
+
+        allowed = min(weighted.shape)
+        if components > allowed:
+            warnings.warn(
+                f"components={components} is more than {weighted.shape[0]} texts with "
+                f"{weighted.shape[1]} words allow; using {allowed}.",
+                LLMRecWarning,
+                stacklevel=3,
+            )
+        _, _, rows = randomized_svd(
+            weighted, min(components, allowed), random_state=self.random_state, flip_sign=False
+        )
+        largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
+        return np.ascontiguousarray((rows * np.sign(largest)).T, dtype=np.float32)
+
+
+def _words_of(text: str) -> list[str]:
+    words: list[str] = []
+    for match in _WORD.finditer(text.lower()):
+        run = match.group(1)
+        if run is None:
+            words.append(match.group())
+        elif len(run) == 1:
+            words.append(run)
+        else:
+            words.extend(run[start : start + 2] for start in range(len(run) - 1))
+    return words
