@@ -23,7 +23,7 @@ _HOMES = {
     ],
     "llmrec.errors": ["LLMRecError", "LLMRecWarning"],
     "llmrec.factorizers": ["ALSFactorizer", "ItemKNN", "Popularity", "SVDFactorizer"],
-    "llmrec.fusers": ["ConcatFuser", "WeightedFuser"],
+    "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "WeightedFuser"],
     "llmrec.interactions": ["Interactions"],
     "llmrec.progress": ["show_progress"],
     "llmrec.rankers": ["CosineRanker", "DotRanker", "EuclideanRanker", "PearsonRanker"],
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     )
     from llmrec.errors import LLMRecError, LLMRecWarning
     from llmrec.factorizers import ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
-    from llmrec.fusers import ConcatFuser, WeightedFuser
+    from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser
     from llmrec.interactions import Interactions
     from llmrec.progress import show_progress
     from llmrec.rankers import CosineRanker, DotRanker, EuclideanRanker, PearsonRanker

@@ -248,12 +248,26 @@ class ViewVectors:
 class Fuser(Component, ABC):
     """Join the vectors of several views into one space, in which one inner product ranks.
 
-    The views come in the same order in all three methods.
+    The views come in the same order in all methods.
+
+    Attributes
+    ----------
+    needs_held_out : bool
+        Whether the recommender should call :meth:`tune`, for which it fits all views once more.
     """
+
+    needs_held_out: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, views: Sequence[ViewVectors], interactions: Interactions) -> Self:
         """Learn how to join from each view's vectors of all items; ``queries`` in it are those of users."""
+
+    def tune(self, views: Sequence[ViewVectors], seen: Histories, held_out: Histories) -> None:
+        """Learn from events that the views have not seen, before :meth:`fit`; most fusers do not.
+
+        The views were fitted on earlier events; their ``queries`` are those of users, a row each in
+        ``seen``, their earlier events, and in ``held_out``, their later ones.
+        """
 
     @abstractmethod
     def fuse_items(self, views: Sequence[ViewVectors]) -> Matrix:

@@ -234,11 +234,33 @@ class Histories:
             (self.ratings[kept], self.columns[kept], indptr), shape=(len(self), self.n_columns)
         )
 
+    def take(self, positions: npt.NDArray[np.integer[Any]]) -> Histories:
+        """Return some of the histories, in that order."""
+        starts, lengths = self.indptr[positions], self.lengths[positions]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+        return Histories(
+            indptr,
+            self.columns[entries],
+            self.weights[entries],
+            None if self.ratings is None else self.ratings[entries],
+            None if self.timestamps is None else self.timestamps[entries],
+            self.n_columns,
+        )
+
+    def without(self, others: Histories) -> Histories:
+        """Return the same histories without what ``others`` hold, history by history."""
+        width = max(self.n_columns, others.n_columns)
+        mine, theirs = self.owners * width + self.columns, others.owners * width + others.columns
+        return self._kept(~np.isin(mine, theirs), self.n_columns)
+
     def known_to(self, n_columns: int) -> Histories:
         """Return the same histories without the columns from ``n_columns`` on."""
         if n_columns >= self.n_columns:
             return self
-        kept = self.columns < n_columns
+        return self._kept(self.columns < n_columns, n_columns)
+
+    def _kept(self, kept: npt.NDArray[np.bool_], n_columns: int) -> Histories:
         counts = np.bincount(self.owners[kept], minlength=len(self))
         return Histories(
             np.concatenate([[0], np.cumsum(counts)]),
@@ -407,6 +429,10 @@ class Interactions:
         self._events = self._events.extended(events)
         self._by_user.append(events.user_rows, start)
         self._by_item.append(events.item_rows, start)
+
+    def subset(self, kept: Any) -> Interactions:
+        """Return some of the events, by position or mask, over the same users and items."""
+        return Interactions(self.users, self.items, self._events.take(kept))
 
     def copy(self) -> Interactions:
         """Return an independent copy."""

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from llmrec.base import BoolArray, FloatArray, Fuser, IntArray, Matrix, Ranker, ViewVectors
+from llmrec.base import BoolArray, Factorizer, FloatArray, Fuser, IntArray, Matrix, Ranker, ViewVectors
 from llmrec.catalogue import Catalogue
-from llmrec.factorizers import Popularity
 from llmrec.interactions import Histories, Interactions, rows_of_events
 from llmrec.lock import ReadWriteLock
 from llmrec.rankers.exact import top_columns
 from llmrec.tables import EventTable, ItemTable
-from llmrec.vectors import dot, row_norms, unit_rows
+from llmrec.vectors import dot, row_norms, take_rows, unit_rows
 from llmrec.views import FactorView, TextView, View
 
 __all__ = ["LiveModel", "Queries"]
@@ -52,7 +51,7 @@ class LiveModel:
     catalogue: Catalogue
     texts: list[TextView]
     factors: list[FactorView]
-    popularity: Popularity | None
+    hidden_popularity: Factorizer | None
     fuser: Fuser
     ranker: Ranker
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
@@ -63,21 +62,30 @@ class LiveModel:
         """All views, in the order in which they are fused."""
         return [*self.texts, *self.factors]
 
+    @property
+    def popularity(self) -> Factorizer | None:
+        """What says what is popular: the first popularity view, or else one kept for this alone."""
+        own = [view.factorizer for view in self.factors if view.kind == "popularity"]
+        return own[0] if own else self.hidden_popularity
+
     # -- fit -----------------------------------------------------------------------------------------------
 
     def fit_fuser(self) -> None:
         """Learn how to join the views, from all items and a sample of the users."""
         known = np.flatnonzero(self.interactions.user_counts).astype(np.int32)
         sampled = known[:: max(1, -(-len(known) // _SAMPLED_USERS))]
-        histories = self.interactions.histories(sampled)
-        items = [
+        self.fuser.fit(self.views_for(sampled), self.interactions)
+
+    def views_for(self, user_rows: IntArray) -> list[ViewVectors]:
+        """Return all item vectors of each view, with the query vectors of some users."""
+        histories = self.interactions.histories(user_rows)
+        return [
             replace(
                 view.item_vectors(self.interactions),
-                queries=view.query_vectors(histories, sampled) if len(sampled) else None,
+                queries=view.query_vectors(histories, user_rows) if len(user_rows) else None,
             )
             for view in self.views
         ]
-        self.fuser.fit(items, self.interactions)
 
     def build_index(self) -> None:
         """Index the fused vectors of all items."""
@@ -115,7 +123,8 @@ class LiveModel:
         """Return what is popular now; None where there are no events to be popular by."""
         if self.popularity is None:
             return None
-        scores = self.popularity.item_vectors()[:, 0]
+        vectors = self.popularity.item_vectors()
+        scores = take_rows(vectors, np.arange(self.interactions.n_items, dtype=np.int32))[:, 0]
         return self._best(scores, np.ones(len(scores), np.bool_), k, exclude, allow)
 
     def rank_similar(self, row: int, k: int, allow: IntArray | None) -> tuple[IntArray, FloatArray]:
@@ -193,8 +202,8 @@ class LiveModel:
         events = rows_of_events(read, self.interactions.users, self.interactions.items)
         self.interactions.append(events)
         moved = [view.learn(self.interactions, events) for view in self.factors]
-        if self.popularity is not None:
-            self.popularity.partial_fit(self.interactions, events)
+        if self.hidden_popularity is not None:
+            self.hidden_popularity.partial_fit(self.interactions, events)
         return np.concatenate([events.item_rows, *moved])
 
     def _index_again(self, rows: IntArray) -> None:
@@ -216,7 +225,7 @@ class LiveModel:
             "catalogue": self.catalogue,
             "texts": self.texts,
             "factors": {view.name: view.factorizer for view in self.factors},
-            "popularity": self.popularity,
+            "hidden_popularity": self.hidden_popularity,
             "updater": self.factors[0].updater if self.factors else None,
             "fuser": self.fuser,
             "ranker": clone(self.ranker),

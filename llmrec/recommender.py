@@ -21,6 +21,7 @@ from llmrec.errors import (
     UnknownUserError,
 )
 from llmrec.factorizers import Popularity
+from llmrec.holdout import hold_out
 from llmrec.interactions import Histories, Interactions
 from llmrec.live_model import LiveModel
 from llmrec.recommendations import RecommendationBatch, Recommendations
@@ -101,8 +102,8 @@ class Recommender(Component):
         self,
         *,
         encoder: Any = "tfidf",
-        factorizer: Any = ("als", "popularity"),
-        fuser: Any = "concat",
+        factorizer: Any = ("als", "item-knn", "popularity"),
+        fuser: Any = "learned",
         ranker: Any = "dot",
         updater: Any = "fold-in",
         unknown_users: str = "popular",
@@ -156,19 +157,12 @@ class Recommender(Component):
             catalogue.update(described, interactions.items)
         encoders = _as_list(self.encoder)
         texts = self._fit_texts(encoders, interactions, described) if encoders else []
-        factors = self._fit_factors(interactions) if interactions.n_events else []
-        if not texts and not factors:
+        fuser = cast(Fuser, clone(resolve("fuser", self.fuser)))
+        if fuser.needs_held_out:
+            self._tune(fuser, texts, interactions)
+        model = self._assemble(interactions, catalogue, texts, fuser)
+        if not model.views:
             raise DataError(_nothing_to_learn(interactions, described, encoders))
-        _name_apart([*texts, *factors])
-        model = LiveModel(
-            interactions=interactions,
-            catalogue=catalogue,
-            texts=texts,
-            factors=factors,
-            popularity=Popularity().fit(interactions) if interactions.n_events else None,
-            fuser=cast(Fuser, clone(resolve("fuser", self.fuser))),
-            ranker=cast(Ranker, clone(resolve("ranker", self.ranker))),
-        )
         model.fit_fuser()
         model.build_index()
         return model
@@ -183,8 +177,7 @@ class Recommender(Component):
         if not any(text.strip() for text in texts):
             _warn("no item has a text, so there is no text view.")
             return []
-        warm = np.flatnonzero(interactions.item_counts).astype(np.int32)
-        return [_text_view(one).fit(texts, warm if len(warm) else None) for one in encoders]
+        return [_text_view(one).fit(texts, _warm_rows(interactions)) for one in encoders]
 
     def _fit_factors(self, interactions: Interactions) -> list[FactorView]:
         updater = None if self.updater is None else clone(resolve("updater", self.updater))
@@ -194,6 +187,32 @@ class Recommender(Component):
             factorizer.fit(interactions)
             views.append(FactorView(_component_name(factorizer), factorizer, cast(OnlineUpdater, updater)))
         return views
+
+    def _assemble(
+        self, interactions: Interactions, catalogue: Catalogue, texts: list[TextView], fuser: Fuser
+    ) -> LiveModel:
+        """Fit the factor views, and put all views together under names of their own."""
+        factors = self._fit_factors(interactions) if interactions.n_events else []
+        _name_apart([*texts, *factors])
+        needs_popularity = interactions.n_events and all(view.kind != "popularity" for view in factors)
+        return LiveModel(
+            interactions=interactions,
+            catalogue=catalogue,
+            texts=texts,
+            factors=factors,
+            hidden_popularity=Popularity().fit(interactions) if needs_popularity else None,
+            fuser=fuser,
+            ranker=cast(Ranker, clone(resolve("ranker", self.ranker))),
+        )
+
+    def _tune(self, fuser: Fuser, texts: list[TextView], interactions: Interactions) -> None:
+        """Let the fuser learn from the later events, with all views fitted on the earlier ones."""
+        piece = hold_out(interactions)
+        if piece is None or len(texts) + len(_as_list(self.factorizer)) < 2:
+            return
+        earlier_texts = [view.for_items(_warm_rows(piece.earlier)) for view in texts]
+        trial = self._assemble(piece.earlier, Catalogue(), earlier_texts, fuser)
+        fuser.tune(trial.views_for(piece.user_rows), piece.earlier.histories(piece.user_rows), piece.later)
 
     # -- recommend -----------------------------------------------------------------------------------------
 
@@ -626,6 +645,12 @@ def _read_new_events(known: Interactions, events: Any, columns: Mapping[str, str
         read.ratings if known.has_ratings else None,
         timestamps if known.events.timestamps is not None else None,
     )
+
+
+def _warm_rows(interactions: Interactions) -> IntArray | None:
+    """Return the items that have events; None where none has."""
+    warm = np.flatnonzero(interactions.item_counts).astype(np.int32)
+    return warm if len(warm) else None
 
 
 def _as_list(components: Any) -> list[Any]:

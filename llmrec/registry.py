@@ -41,7 +41,11 @@ _BUILT_IN = {
         "popularity": "llmrec.factorizers:Popularity",
         "svd": "llmrec.factorizers:SVDFactorizer",
     },
-    "fuser": {"concat": "llmrec.fusers:ConcatFuser", "weighted": "llmrec.fusers:WeightedFuser"},
+    "fuser": {
+        "concat": "llmrec.fusers:ConcatFuser",
+        "learned": "llmrec.fusers:LearnedFuser",
+        "weighted": "llmrec.fusers:WeightedFuser",
+    },
     "ranker": {
         "cosine": "llmrec.rankers:CosineRanker",
         "dot": "llmrec.rankers:DotRanker",

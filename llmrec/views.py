@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -147,11 +148,22 @@ class TextView(Component, View):
         self.encoder_ = encoder.fit(present)
         self.vectors_ = self.encode(texts)
         self.present_ = (row_norms(self.vectors_) > 0).astype(np.float32)
-        is_sparse = sparse.issparse(self.vectors_)
-        metric = self.metric if self.metric != "auto" else ("cosine" if is_sparse else "ridge")
-        known = self.vectors_ if warm is None else self.vectors_[warm]
-        self.operator_ = None if metric == "cosine" else _RidgeOperator.of(known, float(self.ridge))
+        self.operator_ = self._operator(warm)
         return self
+
+    def for_items(self, warm: IntArray | None) -> Self:
+        """Return a view of the same vectors whose metric is that of other warm items."""
+        other = copy.copy(self)
+        other.operator_ = self._operator(warm)
+        return other
+
+    def _operator(self, warm: IntArray | None) -> _RidgeOperator | None:
+        metric = self.metric
+        if metric == "auto":
+            metric = "cosine" if sparse.issparse(self.vectors_) else "ridge"
+        if metric == "cosine":
+            return None
+        return _RidgeOperator.of(self.vectors_ if warm is None else self.vectors_[warm], float(self.ridge))
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return unit vectors of texts; a blank text has zeros. Equal texts are encoded once."""

@@ -65,12 +65,15 @@ class ConcatFuser(Fuser):
     def fit(self, views: Sequence[ViewVectors], interactions: Interactions | None) -> Self:
         """Measure each view's mean and spread over the items that it knows."""
         self.weights_ = self._check_weights([view.name for view in views])
+        self._measure(views)
+        return self
+
+    def _measure(self, views: Sequence[ViewVectors]) -> None:
         spreads = [_Spread.of(view) for view in views]
         self.means_ = [spread.mean for spread in spreads]
         self.covariances_ = [spread.covariance for spread in spreads]
         self.samples_ = [spread.sample for spread in spreads]
         self.is_sparse_ = [sparse.issparse(view.vectors) for view in views]
-        return self
 
     def fuse_items(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the views side by side, with a column a view that says which items it knows."""
@@ -82,12 +85,11 @@ class ConcatFuser(Fuser):
     def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the queries side by side, each block scaled to unit deviation times its weight."""
         check_fitted(self, "weights_")
+        weights = self._query_weights(views)
         known, dense, thin = [], [], []
         for position, view in enumerate(views):
-            mean, deviation = self._moments(position, view.vectors)
-            usable = view.present & (deviation > 1e-6 * np.abs(mean)) & (deviation > 1e-12)
-            weight = self.weights_[view.name]
-            scale = np.divide(weight, deviation, out=np.zeros_like(deviation), where=usable)
+            mean, scale = self._standardised(position, view)
+            scale = scale * weights[:, position]
             known.append(-mean * scale)
             scaled = scale_rows(view.vectors, scale)
             if self.is_sparse_[position]:
@@ -96,6 +98,27 @@ class ConcatFuser(Fuser):
                 dense.append(scaled.toarray() if sparse.issparse(scaled) else scaled)
         front = np.hstack([np.stack(known, axis=1), *dense]).astype(np.float32)
         return JoinedVectors(front, _side_by_side(thin)) if thin else front
+
+    def view_scores(self, position: int, items: ViewVectors, users: slice) -> FloatArray:
+        """Return one view's z-scores, ``(n_users, n_items)``, for some of the users in ``items.queries``."""
+        if items.queries is None:
+            return np.zeros((0, len(items.support)), dtype=np.float32)
+        rows = np.arange(len(items.queries.support), dtype=np.int32)[users]
+        queries = items.queries.take(rows)
+        mean, scale = self._standardised(position, queries)
+        scores = (dot(queries.vectors, items.vectors) - mean[:, None]) * scale[:, None]
+        return np.where(items.present, scores, np.float32(0))
+
+    def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
+        """Return ``(n_queries, n_views)``: how much each view counts for each query."""
+        weights = np.array([self.weights_[view.name] for view in views], dtype=np.float32)
+        return np.broadcast_to(weights, (len(views[0].support), len(views)))
+
+    def _standardised(self, position: int, queries: ViewVectors) -> tuple[FloatArray, FloatArray]:
+        """Return each query's mean score and one over its deviation; 0 where all scores are alike."""
+        mean, deviation = self._moments(position, queries.vectors)
+        usable = queries.present & (deviation > 1e-6 * np.abs(mean)) & (deviation > 1e-12)
+        return mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=usable)
 
     def _moments(self, position: int, queries: Matrix) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of each query's scores over a view's items."""

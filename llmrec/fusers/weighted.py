@@ -165,8 +165,10 @@ def _block_scales(views: Sequence[ViewVectors]) -> dict[str, float]:
     for view in views:
         scales[view.name] = 1.0
         if len(others) > 1 and view in others and view.queries is not None and len(view.queries.support):
-            scores = view.queries.vectors[:256] @ view.vectors.T
-            deviation = float(np.mean(np.std(scores, axis=1)))
+            # What a view knows nothing of has no score in it, so no part in the spread of its scores.
+            queries = view.queries.vectors[view.queries.present][:256]
+            scores = queries @ view.vectors[view.present].T
+            deviation = float(np.mean(np.std(scores, axis=1))) if scores.size else 0.0
             scales[view.name] = 1.0 / deviation if deviation > 0 else 1.0
     return scales
 

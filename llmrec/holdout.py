@@ -1,0 +1,82 @@
+"""A held-out piece of the fitting events: later events of some users, to choose the blend by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmrec.base import BoolArray, IntArray
+from llmrec.interactions import Histories, Interactions
+
+__all__ = ["HoldOut", "hold_out"]
+
+_SHARE = 0.1
+_MIN_KNOWN_USERS = 200
+_MIN_HISTORY = 3
+_MAX_USERS = 1000
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """Events to fit on, and users with what they did next.
+
+    Attributes
+    ----------
+    earlier : Interactions
+        All but the later events; the same ids and rows.
+    user_rows : ndarray of int32
+        Known users with later events; a sample.
+    later : Histories
+        Their later events with items that they had not met before.
+    """
+
+    earlier: Interactions
+    user_rows: IntArray
+    later: Histories
+
+
+def hold_out(interactions: Interactions) -> HoldOut | None:
+    """Split off the later events: those of the last tenth of the time if enough known users have some.
+
+    Where most users come once and do all in one sitting, a moment in time divides users rather than
+    histories; then the last tenth of each history, at least one event, is split off.
+    Returns None where no user has three events.
+    """
+    by_moment = _last_events(interactions)
+    if by_moment is not None and len(_known_users(interactions, by_moment)) >= _MIN_KNOWN_USERS:
+        is_later = by_moment
+    else:
+        is_later = _ends_of_histories(interactions)
+    users = _known_users(interactions, is_later)
+    if not len(users):
+        return None
+    users = users[:: max(1, -(-len(users) // _MAX_USERS))]
+    earlier = interactions.subset(~is_later)
+    later = interactions.subset(is_later).histories(users).without(earlier.histories(users))
+    kept = np.flatnonzero(later.lengths)
+    return HoldOut(earlier, users[kept], later.take(kept)) if len(kept) else None
+
+
+def _last_events(interactions: Interactions) -> BoolArray | None:
+    if interactions.events.timestamps is None:
+        return None
+    is_later = np.zeros(interactions.n_events, dtype=np.bool_)
+    is_later[interactions.n_events - int(interactions.n_events * _SHARE) :] = True
+    return is_later
+
+
+def _ends_of_histories(interactions: Interactions) -> BoolArray:
+    is_later = np.zeros(interactions.n_events, dtype=np.bool_)
+    order = np.argsort(interactions.events.user_rows, kind="stable")
+    counts = interactions.user_counts
+    places_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
+    taken = np.where(counts >= _MIN_HISTORY, np.maximum(1, counts * _SHARE), 0)
+    is_later[order] = places_from_end <= np.repeat(taken, counts)
+    return is_later
+
+
+def _known_users(interactions: Interactions, is_later: BoolArray) -> IntArray:
+    """Return the users with events on both sides."""
+    users = interactions.events.user_rows
+    return np.intersect1d(users[is_later], users[~is_later]).astype(np.int32)
