@@ -543,21 +543,22 @@ class _Request:
 
     def answer_users(self, users: list[Hashable]) -> list[Recommendations]:
         """Answer for known and unknown users, some thousand at a time."""
-        answers = []
-        for start in range(0, len(users), _USERS_AT_A_TIME):
-            some = users[start : start + _USERS_AT_A_TIME]
-            rows = [self.model.interactions.users.get(user) for user in some]
-            if all(row is not None for row in rows):
-                known = np.array(rows, dtype=np.int32)
-                answers += self.answer(some, self.model.interactions.histories(known), known)
-            else:
-                answers += [
-                    self.answer([user], Histories.of([[]], self.model.interactions.n_items))[0]
-                    if row is None
-                    else self.answer_users([user])[0]
-                    for user, row in zip(some, rows, strict=True)
-                ]
-        return answers
+        table = self.model.interactions.users
+        answers: dict[int, Recommendations] = {}
+        for is_known in (True, False):
+            group = [place for place, user in enumerate(users) if (user in table) is is_known]
+            for start in range(0, len(group), _USERS_AT_A_TIME):
+                places = group[start : start + _USERS_AT_A_TIME]
+                some = [users[place] for place in places]
+                answers.update(zip(places, self._answer_alike(some, is_known), strict=True))
+        return [answers[place] for place in range(len(users))]
+
+    def _answer_alike(self, users: list[Hashable], is_known: bool) -> list[Recommendations]:
+        interactions = self.model.interactions
+        if not is_known:
+            return self.answer(users, Histories.of([[]] * len(users), interactions.n_items))
+        rows = np.array([interactions.users.get(user) for user in users], dtype=np.int32)
+        return self.answer(users, interactions.histories(rows), rows)
 
     def answer(
         self, users: Sequence[Hashable | None], histories: Histories, user_rows: IntArray | None = None
