@@ -11,7 +11,10 @@ __all__ = ["ReadWriteLock"]
 
 
 class ReadWriteLock:
-    """Let readers in together, a writer alone; a waiting writer goes before readers that come later.
+    """Let readers in together, a writer alone, and neither wait for ever.
+
+    A waiting writer goes before readers that come later; when it is done, the readers that waited go
+    before the next writer.
 
     Examples
     --------
@@ -26,6 +29,8 @@ class ReadWriteLock:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._readers = 0
+        self._readers_waiting = 0
+        self._readers_due = 0
         self._writers_waiting = 0
         self._is_writing = False
         self._mine = threading.local()
@@ -38,7 +43,10 @@ class ReadWriteLock:
         """Hold the lock with other readers. A thread that reads already gets in at once."""
         depth = getattr(self._mine, "depth", 0)
         with self._condition:
-            self._condition.wait_for(lambda: not self._is_writing and (depth or not self._writers_waiting))
+            self._readers_waiting += 1
+            self._condition.wait_for(lambda: self._may_read(depth))
+            self._readers_waiting -= 1
+            self._readers_due = max(0, self._readers_due - 1)
             self._readers += 1
         self._mine.depth = depth + 1
         try:
@@ -54,7 +62,7 @@ class ReadWriteLock:
         """Hold the lock alone."""
         with self._condition:
             self._writers_waiting += 1
-            self._condition.wait_for(lambda: not self._is_writing and not self._readers)
+            self._condition.wait_for(self._may_write)
             self._writers_waiting -= 1
             self._is_writing = True
         try:
@@ -62,4 +70,12 @@ class ReadWriteLock:
         finally:
             with self._condition:
                 self._is_writing = False
+                self._readers_due = self._readers_waiting
                 self._condition.notify_all()
+
+    def _may_read(self, depth: int) -> bool:
+        is_my_turn = depth > 0 or self._readers_due > 0 or not self._writers_waiting
+        return not self._is_writing and is_my_turn
+
+    def _may_write(self) -> bool:
+        return not (self._is_writing or self._readers or self._readers_due)

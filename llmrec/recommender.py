@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from os import PathLike
@@ -12,6 +13,7 @@ from sklearn.base import clone
 
 from llmrec.base import Component, Encoder, Factorizer, FloatArray, Fuser, IntArray, OnlineUpdater, Ranker
 from llmrec.catalogue import Catalogue
+from llmrec.encoders import TfidfEncoder
 from llmrec.errors import (
     DataError,
     LLMRecWarning,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Recommender"]
 
 _USERS_AT_A_TIME = 4096
+_ENOUGH_TEXTS = 1000
+_TOPICS = 200
 _EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 _RATED_TUPLE = ("user", "item", "rating", "timestamp")
 
@@ -51,13 +55,15 @@ class Recommender(Component):
 
     Parameters
     ----------
-    encoder : Encoder, TextView, str, list of these, or None
-        What reads the items' texts. None leaves texts unread.
-    factorizer : Factorizer, str, list of these, or None
+    encoder : Encoder, TextView, str, list of these, or None, default "auto"
+        What reads the items' texts. ``"auto"`` reads words, without a pretrained model: TF-IDF by
+        cosine, and where there are a thousand texts and words also its 200 latent topics by the ridge
+        metric. None leaves texts unread.
+    factorizer : Factorizer, str, list of these, or None, default ("als", "item-knn", "popularity")
         What reads behaviour. None leaves events unread, but for the profiles of the text views.
-    fuser : Fuser or str
-    ranker : Ranker or str
-    updater : OnlineUpdater, str or None
+    fuser : Fuser or str, default "learned"
+    ranker : Ranker or str, default "dot"
+    updater : OnlineUpdater, str or None, default "fold-in"
         None holds item vectors still; a user's new events count all the same.
     unknown_users : {"popular", "raise"}, default "popular"
         What ``recommend`` answers for a user of whom nothing is known: what is popular now (the answer's
@@ -101,7 +107,7 @@ class Recommender(Component):
     def __init__(
         self,
         *,
-        encoder: Any = "tfidf",
+        encoder: Any = "auto",
         factorizer: Any = ("als", "item-knn", "popularity"),
         fuser: Any = "learned",
         ranker: Any = "dot",
@@ -177,6 +183,8 @@ class Recommender(Component):
         if not any(text.strip() for text in texts):
             _warn("no item has a text, so there is no text view.")
             return []
+        if encoders == ["auto"]:
+            encoders = _word_views(texts)
         return [_text_view(one).fit(texts, _warm_rows(interactions)) for one in encoders]
 
     def _fit_factors(self, interactions: Interactions) -> list[FactorView]:
@@ -401,8 +409,8 @@ class Recommender(Component):
         ModelFileError
             If the folder holds something else.
         """
-        self._fitted()
-        save_model(self, folder)
+        with self._fitted().lock.reading():
+            save_model(self, folder)
 
     @classmethod
     def load(cls, folder: str | PathLike[str], *, trust: Sequence[str] = ()) -> Self:
@@ -425,9 +433,7 @@ class Recommender(Component):
 
     def get_state(self) -> dict[str, Any]:
         """Return all that was learned, for :meth:`save`."""
-        model = self._fitted()
-        with model.lock.reading():
-            return {"model": model, "columns": self._columns}
+        return {"model": self._fitted(), "columns": self._columns}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`get_state` gave."""
@@ -669,6 +675,15 @@ def _text_view(encoder: Any) -> TextView:
     return cast(TextView, view)
 
 
+def _word_views(texts: Sequence[str]) -> list[TextView]:
+    """Return the text views that need no pretrained model: words, and topics where there is text enough."""
+    words = TextView("tfidf", metric="cosine", name="words")
+    if min(len(set(texts)), len({word for text in texts for word in text.split()})) < _ENOUGH_TEXTS:
+        return [words]
+    topics = TfidfEncoder(components=_TOPICS)
+    return [words, TextView(topics, metric="ridge", name="topics")]
+
+
 def _component_name(component: Component) -> str:
     name = type(component).__name__
     for suffix in ("Encoder", "Factorizer"):
@@ -695,4 +710,8 @@ def _nothing_to_learn(interactions: Interactions, described: ItemTable | None, e
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, LLMRecWarning, stacklevel=3)
+    """Warn at the line outside the library that called it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("llmrec."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, LLMRecWarning, stacklevel=level)

@@ -38,7 +38,7 @@ class ExactRanker(Ranker):
 
     @abstractmethod
     def prepare(self, vectors: Matrix) -> Matrix:
-        """Return what is kept of item vectors and used of query vectors: a row each, never the input itself."""
+        """Return what is kept of item vectors and used of query vectors; a copy, one row a row."""
 
     @abstractmethod
     def score(self, queries: Matrix, items: Matrix) -> FloatArray:
