@@ -206,7 +206,7 @@ class Histories:
     def weight_matrix(self) -> Any:
         """Return a ``csr_array`` of shape ``(n, n_columns)``; weights of repeated events are added up."""
         matrix = sparse.csr_array(
-            (self.weights.copy(), self.columns.copy(), self.indptr), shape=(len(self), self.n_columns)
+            (self.weights.copy(), self.columns.copy(), self.indptr.copy()), shape=(len(self), self.n_columns)
         )
         matrix.sum_duplicates()
         return matrix

@@ -1,0 +1,23 @@
+"""Our own classes keep the contract of their role."""
+
+import pytest
+
+from llmrec.testing import component_checks
+from llmrec import CosineRanker, DotRanker, EuclideanRanker, PearsonRanker
+
+CASES = [
+    pytest.param(check, id=f"{type(component).__name__}-{check}")
+    for component in (
+        CosineRanker(),
+        DotRanker(),
+        EuclideanRanker(),
+        PearsonRanker(),
+        DotRanker(block_size=3),
+    )
+    for check in component_checks(component)
+]
+
+
+@pytest.mark.parametrize("check", CASES)
+def test_contract(check):
+    check()

@@ -1,0 +1,20 @@
+"""Our own classes keep the contract of their role."""
+
+import pytest
+
+from llmrec.testing import component_checks
+from llmrec import FoldInUpdater, SGDUpdater
+
+CASES = [
+    pytest.param(check, id=f"{type(component).__name__}-{check}")
+    for component in (
+        FoldInUpdater(),
+        SGDUpdater(),
+    )
+    for check in component_checks(component)
+]
+
+
+@pytest.mark.parametrize("check", CASES)
+def test_contract(check):
+    check()
