@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmrec.testing import component_checks
 from llmrec import ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
+from llmrec.testing import component_checks
 
 CASES = [
     pytest.param(check, id=f"{type(component).__name__}-{check}")
