@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ALSFactorizer"]
 
+_UNOBSERVED_WEIGHT = 0.3
+_UNOBSERVED_SHARE = 30.0
+
 
 class ALSFactorizer(FactorModel):
     r"""Matrix factorization by alternating least squares, for implicit or explicit feedback.
@@ -47,8 +50,11 @@ class ALSFactorizer(FactorModel):
         Whether to learn that events happened, or the ratings they carry.
     regularization : float, default 0.01
         :math:`\lambda`, above 0. For explicit feedback 0.05 to 0.1 suits ratings from 1 to 5.
-    unobserved_weight : float, default 0.3
-        :math:`a_0`: larger values pull unseen pairs towards 0 and favour popular items less.
+    unobserved_weight : float or "auto", default "auto"
+        :math:`a_0`: larger values pull unseen pairs towards 0 and favour popular items less. ``"auto"`` is
+        0.3, or 30 times the mean weight of a user-item pair where that is less: what did not happen
+        weighs at most 30 times what did, whereas a fixed value shrinks all factors to 0 on a large,
+        sparse catalogue.
     frequency_exponent : float, default 1.0
         :math:`\nu`: 1 regularises frequent users and items more, 0 all alike.
     damping : float, default 5.0
@@ -67,6 +73,8 @@ class ALSFactorizer(FactorModel):
     user_vectors_ : ndarray of shape (n_users, dim)
     item_vectors_ : ndarray of shape (n_items, dim)
         ``dim`` is ``factors``; for explicit feedback ``factors + 2``, for the biases.
+    unobserved_weight_ : float
+        The :math:`a_0` that was used.
     losses_ : list of float
         The loss after each sweep.
 
@@ -87,7 +95,7 @@ class ALSFactorizer(FactorModel):
         *,
         feedback: str = "implicit",
         regularization: float = 0.01,
-        unobserved_weight: float = 0.3,
+        unobserved_weight: float | str = "auto",
         frequency_exponent: float = 1.0,
         damping: float = 5.0,
         sweeps: int = 15,
@@ -124,6 +132,7 @@ class ALSFactorizer(FactorModel):
             weights = bias.residuals(ratings)
             targets = weights.data.copy()
             weights.data[:] = 1
+        self.unobserved_weight_ = self._unobserved_weight(weights)
         start = np.random.default_rng(self.random_state).normal(
             scale=0.1 / np.sqrt(factors), size=(interactions.n_items, factors)
         )
@@ -178,12 +187,21 @@ class ALSFactorizer(FactorModel):
     def _check_parameters(self) -> int:
         check_choice("feedback", self.feedback, ("implicit", "explicit"))
         check_number("regularization", self.regularization, 0, above=True)
-        check_number("unobserved_weight", self.unobserved_weight, 0)
+        if isinstance(self.unobserved_weight, str):
+            check_choice("unobserved_weight", self.unobserved_weight, ("auto",))
+        else:
+            check_number("unobserved_weight", self.unobserved_weight, 0)
         check_number("frequency_exponent", self.frequency_exponent)
         check_number("damping", self.damping, 0)
         check_number("tolerance", self.tolerance, 0)
         check_integer("sweeps", self.sweeps, minimum=1)
         return check_integer("factors", self.factors, minimum=1)
+
+    def _unobserved_weight(self, weights: Any) -> float:
+        if not isinstance(self.unobserved_weight, str):
+            return float(self.unobserved_weight)
+        mean_weight = float(weights.sum()) / max(weights.shape[0] * weights.shape[1], 1)
+        return min(_UNOBSERVED_WEIGHT, _UNOBSERVED_SHARE * mean_weight)
 
     def _alternate(
         self, weights: Any, targets: FloatArray | None, items: FloatArray
@@ -221,15 +239,15 @@ class ALSFactorizer(FactorModel):
 
     def _background(self, vectors: FloatArray) -> DoubleArray | None:
         """Return what all unobserved pairs ask for: one matrix for all rows, the Gramian trick."""
-        if self.feedback == "explicit" or self.unobserved_weight == 0:
+        if self.feedback == "explicit" or self.unobserved_weight_ == 0:
             return None
         doubles = vectors.astype(np.float64)
-        return np.asarray(self.unobserved_weight * (doubles.T @ doubles))
+        return np.asarray(self.unobserved_weight_ * (doubles.T @ doubles))
 
     def _ridge(self, weights: Any, vectors: FloatArray) -> DoubleArray:
         mass = np.asarray(weights.sum(axis=1), dtype=np.float64).ravel()
         if self.feedback == "implicit":
-            mass += self.unobserved_weight * vectors.shape[0]
+            mass += self.unobserved_weight_ * vectors.shape[0]
         return np.asarray(self.regularization * np.maximum(mass, 1e-6) ** self.frequency_exponent)
 
     def _loss(self, weights: Any, targets: FloatArray | None, users: FloatArray, items: FloatArray) -> float:
