@@ -185,26 +185,29 @@ class Check:
         except (MissingExtraError, ModelUnavailableError):
             raise
         except _BrokenError as found:
-            return self._violated(str(found))
+            return self._violated(str(found), found.__context__)
         except Exception as error:
-            violation = self._violated(f"it raised {type(error).__name__}: {error}")
-            violation.__cause__ = error
-            return violation
+            return self._violated(f"it raised {type(error).__name__}: {error}", error)
         return None
 
-    def _violated(self, happened: str) -> ContractViolation:
-        return ContractViolation(
+    def _violated(self, happened: str, cause: BaseException | None) -> ContractViolation:
+        violation = ContractViolation(
             f"{_called(self.component)} breaks the contract of {self.role}: {self.name}.\n"
             f"  demanded: {self.description}\n"
             f"  happened: {happened}\n"
             f"  to mend:  {self.demand.mend}"
         )
+        violation.__cause__ = cause
+        return violation
 
 
 def _called(component: Component) -> str:
+    name = type(component).__name__
     try:
         shown = " ".join(repr(component).split())
     except Exception:
         # A component whose parameters are not stored has no repr, and is to be named all the same.
-        shown = f"{type(component).__name__}(…)"
+        shown = f"{name}(…)"
+    if name not in shown:
+        shown = f"{name} ({shown})"
     return shown if len(shown) <= 120 else f"{shown[:117]}..."

@@ -9,11 +9,11 @@ import numpy as np
 
 from llmrec.base import ViewVectors
 from llmrec.errors import LLMRecError
-from llmrec.interactions import Interactions
+from llmrec.interactions import Histories, Interactions
 from llmrec.testing.check import Demands, Subject, require, require_equal
-from llmrec.testing.comparison import dense
+from llmrec.testing.comparison import dense, first_change, frozen
 from llmrec.testing.matrices import require_matrix
-from llmrec.testing.samples import no_events, sample_queries, sample_views, tiny_interactions
+from llmrec.testing.samples import held_out, no_events, sample_queries, sample_views, tiny_interactions
 from llmrec.vectors import dot
 
 __all__ = ["fuser"]
@@ -143,6 +143,35 @@ def _agreeing_views_agree_fused(subject: Subject) -> None:
     inner = scores[:-1, 3:-1]
     near, far = float(inner[own_kind].mean()), float(inner[~own_kind].mean())
     require(near > far, f"near items score {near:.3g} on average, far ones {far:.3g}")
+
+
+@fuser(
+    "tune comes before fit",
+    "After ``tune`` on held-out events, ``fit`` and both fuse methods work as ever; equal events tune alike, "
+    "and nothing passed to ``tune`` is changed.",
+    "let tune keep what it chose in attributes that end in _, and fit build on them; copy what you change",
+)
+def _tune_comes_before_fit(subject: Subject) -> None:
+    known, (seen, held) = tiny_interactions(), held_out(tiny_interactions())
+    later = Histories.of(
+        [[held[user]] if user in held else [] for user in range(known.n_users)], known.n_items
+    )
+    passed: dict[str, Any] = {
+        "views": sample_views(known, _BOTH),
+        "seen": seen.histories(),
+        "held_out": later,
+    }
+    before, scores = frozen(passed), []
+    for _ in range(2):
+        component = subject.fresh()
+        component.tune(passed["views"], passed["seen"], passed["held_out"])
+        changed = first_change(before, frozen(passed))
+        require(changed is None, f"tune changed its input at {changed}")
+        views, queries = sample_views(known, _BOTH), sample_queries(known, _BOTH)
+        component.fit(views, known)
+        _require_fused(component, views, queries, "after tune,")
+        scores.append(dot(component.fuse_queries(queries), component.fuse_items(views)))
+    require_equal(scores[0], scores[1], "scores of two copies, tuned on equal events")
 
 
 def _require_fused(component: Any, views: list[ViewVectors], queries: list[ViewVectors], what: str) -> None:

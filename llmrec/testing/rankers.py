@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,11 @@ def _large_k_gives_all_items(subject: Subject) -> None:
 )
 def _excluded_items_stay_out(subject: Subject) -> None:
     inputs, component = subject.trial.inputs("large"), subject.learned()
-    exclude, n_items = inputs["exclude"], len(inputs["item_vectors"])
-    _require_filtered(component, inputs, exclude, None, lambda query, row: row not in exclude[query])
+    n_items = len(inputs["item_vectors"])
+    best, _ = component.rank(inputs["queries"], 2)
+    for exclude in (inputs["exclude"], [own[own >= 0] for own in best[:, ::-1]]):
+        banned = [set(one.tolist()) for one in exclude]
+        _require_filtered(component, inputs, exclude, None, partial(_is_left, banned, None))
     nearly_all = [np.arange(n_items - 3, dtype=np.int32) for _ in inputs["queries"]]
     rows, _ = component.rank(inputs["queries"], 5, nearly_all)
     require(
@@ -102,11 +106,9 @@ def _excluded_items_stay_out(subject: Subject) -> None:
 def _only_allowed_items_come(subject: Subject) -> None:
     inputs, component = subject.trial.inputs("large"), subject.learned()
     exclude, allow = inputs["exclude"], inputs["allow"]
-    allowed = set(allow.tolist())
-    _require_filtered(component, inputs, None, allow, lambda query, row: row in allowed)
-    _require_filtered(
-        component, inputs, exclude, allow, lambda query, row: row in allowed and row not in exclude[query]
-    )
+    allowed, banned = set(allow.tolist()), [set(one.tolist()) for one in exclude]
+    _require_filtered(component, inputs, None, allow, partial(_is_left, None, allowed))
+    _require_filtered(component, inputs, exclude, allow, partial(_is_left, banned, allowed))
 
 
 @ranker(
@@ -250,6 +252,10 @@ def _require_form(array: Any, dtype: Any, shape: tuple[int, int], what: str) -> 
     require(isinstance(array, np.ndarray), f"{what} are a {type(array).__name__}")
     require(array.dtype == dtype, f"{what} are {array.dtype}, not {np.dtype(dtype)}")
     require(array.shape == shape, f"{what} have shape {array.shape}, not {shape}")
+
+
+def _is_left(banned: list[set[int]] | None, allowed: set[int] | None, query: int, row: int) -> bool:
+    return (banned is None or row not in banned[query]) and (allowed is None or row in allowed)
 
 
 def _require_filtered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from llmrec.base import OnlineState
@@ -213,9 +214,22 @@ class UpdaterTrial(Trial):
 
 def online_inputs(pairs: list[tuple[int, int]], feedback: str = "implicit") -> Inputs:
     """Return what an updater gets: a model with room for new rows, interactions that hold the events."""
-    known = tiny_interactions(24, 16)
-    model = ALSFactorizer(factors=4, feedback=feedback, regularization=0.1, sweeps=4, progress=False)
-    model.fit(known)
-    grown, events = with_new_events(known, pairs)
+    model = copy.deepcopy(_trained(feedback))
+    grown, events = with_new_events(tiny_interactions(24, 16), pairs)
     model.resize(grown.n_users, grown.n_items)
     return {"model": model, "interactions": grown, "events": events}
+
+
+@lru_cache(maxsize=2)
+def _trained(feedback: str) -> ALSFactorizer:
+    # All that shapes the vectors is spelled out: other defaults are to change no check.
+    model = ALSFactorizer(
+        factors=4,
+        feedback=feedback,
+        regularization=0.03,
+        unobserved_weight=0.1,
+        frequency_exponent=1.0,
+        sweeps=4,
+        progress=False,
+    )
+    return model.fit(tiny_interactions(24, 16))

@@ -1,24 +1,24 @@
-"""Our own classes keep the contract of their role."""
+"""Our factorizers keep the contract of their role."""
+
+from __future__ import annotations
 
 import pytest
 
-from llmrec import ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
+from llmrec.factorizers import ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
 from llmrec.testing import component_checks
 
-CASES = [
-    pytest.param(check, id=f"{type(component).__name__}-{check}")
-    for component in (
-        ALSFactorizer(4),
-        ALSFactorizer(4, feedback="explicit", regularization=0.1),
-        SVDFactorizer(4),
-        SVDFactorizer(4, feedback="explicit"),
-        ItemKNN(5),
-        Popularity(),
-    )
-    for check in component_checks(component)
+COMPONENTS = [
+    ALSFactorizer(4, sweeps=5, progress=False),
+    ALSFactorizer(4, feedback="explicit", regularization=0.1, sweeps=5, progress=False),
+    SVDFactorizer(3),
+    SVDFactorizer(3, feedback="explicit"),
+    ItemKNN(5),
+    Popularity(),
+    Popularity(half_life=5),
+    Popularity(half_life=None),
 ]
 
 
-@pytest.mark.parametrize("check", CASES)
+@pytest.mark.parametrize("check", [one for own in COMPONENTS for one in component_checks(own)], ids=repr)
 def test_contract(check):
     check()

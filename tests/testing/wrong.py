@@ -551,10 +551,34 @@ class BlanksItsViews(BlockFuser):
         return super().fuse_items(views)
 
 
+class BreaksWhenTuned(BlockFuser):
+    def tune(self, views, seen, held_out):
+        self.weights_ = np.full(len(views), 2.0)
+
+    def fuse_items(self, views):
+        return super().fuse_items(views) * getattr(self, "weights_", np.float32(1)).mean()
+
+
+class TunesByChance(BlockFuser):
+    def tune(self, views, seen, held_out):
+        self.weight_ = np.float32(1 + np.random.default_rng().random())
+
+    def fuse_items(self, views):
+        return super().fuse_items(views) * getattr(self, "weight_", np.float32(1))
+
+
 FUSERS = [
+    (BreaksWhenTuned(), {"tune comes before fit"}),
+    (TunesByChance(), {"tune comes before fit"}),
     (
         FusesDoubles(),
-        {"any views are fused", "users are not needed", "a view may know nothing", "no rows give no rows"},
+        {
+            "any views are fused",
+            "users are not needed",
+            "a view may know nothing",
+            "no rows give no rows",
+            "tune comes before fit",
+        },
     ),
     (TakesTwoViews(), {"any views are fused", "sparse views are fused or refused"}),
     (TripsOverSparse(), {"sparse views are fused or refused"}),

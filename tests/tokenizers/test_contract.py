@@ -1,22 +1,26 @@
-"""Our own classes keep the contract of their role."""
+"""Our tokenizers keep the contract of their role."""
+
+from __future__ import annotations
 
 import pytest
 
-from llmrec import JiebaTokenizer, NLTKTokenizer, ScriptTokenizer, WordTokenizer
 from llmrec.testing import component_checks
+from llmrec.tokenizers import GPT2Tokenizer, JiebaTokenizer, NLTKTokenizer, ScriptTokenizer, WordTokenizer
 
-CASES = [
-    pytest.param(check, id=f"{type(component).__name__}-{check}")
-    for component in (
-        WordTokenizer(),
-        NLTKTokenizer(),
-        JiebaTokenizer(),
-        ScriptTokenizer(),
-    )
-    for check in component_checks(component)
+COMPONENTS = [
+    WordTokenizer(),
+    WordTokenizer(stop_words=("en", "zh"), lowercase=False),
+    NLTKTokenizer(stem="porter"),
+    JiebaTokenizer(),
+    ScriptTokenizer(),
 ]
 
 
-@pytest.mark.parametrize("check", CASES)
+@pytest.mark.parametrize("check", [one for own in COMPONENTS for one in component_checks(own)], ids=repr)
 def test_contract(check):
     check()
+
+
+def test_contract_of_subwords(gpt2_folder):
+    for check in component_checks(GPT2Tokenizer(str(gpt2_folder))):
+        check()
