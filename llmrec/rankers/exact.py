@@ -46,13 +46,16 @@ class ExactRanker(Ranker):
 
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
-        self.items_ = self.prepare(_check_vectors(item_vectors, "item_vectors"))
+        vectors = _check_vectors(item_vectors, "item_vectors")
+        self.items_ = self.prepare(vectors)
+        self.width_ = int(vectors.shape[1])
         return self
 
     def update(self, rows: IntArray, vectors: Matrix) -> None:
         """Replace the vectors of items; rows past the end are new items."""
         check_fitted(self, "items_", "index")
-        self.items_ = replace_rows(self.items_, rows, self.prepare(_check_vectors(vectors, "vectors")))
+        vectors = self._check_width(_check_vectors(vectors, "vectors"), "vectors")
+        self.items_ = replace_rows(self.items_, rows, self.prepare(vectors))
 
     def rank(
         self,
@@ -65,9 +68,7 @@ class ExactRanker(Ranker):
         check_fitted(self, "items_", "index")
         k = check_integer("k", k, minimum=1)
         block_size = check_integer("block_size", self.block_size, minimum=1)
-        queries = _check_vectors(queries, "queries")
-        if queries.shape[1] != self.items_.shape[1]:
-            raise DataError(f"queries have {queries.shape[1]} columns, the items {self.items_.shape[1]}.")
+        queries = self._check_width(_check_vectors(queries, "queries"), "queries")
         if exclude is not None and len(exclude) != queries.shape[0]:
             raise DataError(f"exclude has {len(exclude)} entries for {queries.shape[0]} queries.")
         allowed = None if allow is None else np.unique(allow).astype(np.int32)
@@ -82,6 +83,12 @@ class ExactRanker(Ranker):
             for start in range(0, queries.shape[0], _QUERIES_AT_A_TIME)
         ]
         return _stacked(parts)
+
+    def _check_width(self, vectors: Matrix, name: str) -> Matrix:
+        # Not against items_: prepared vectors may have another width than those that came.
+        if vectors.shape[1] != self.width_:
+            raise DataError(f"{name} have {vectors.shape[1]} columns, the items {self.width_}.")
+        return vectors
 
     def _rank_some(
         self,

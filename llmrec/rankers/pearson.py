@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
 from llmrec.base import FloatArray, Matrix
 from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import JoinedVectors, join_columns, row_norms, row_sums, scale_rows, unit_rows
+from llmrec.vectors import JoinedVectors, dot, scale_rows, unit_rows
 
 __all__ = ["PearsonRanker"]
+
+_MIN_SHARE_OF_SPREAD = 1e-12
 
 
 class PearsonRanker(ExactRanker):
@@ -32,19 +36,22 @@ class PearsonRanker(ExactRanker):
     """
 
     def prepare(self, vectors: Matrix) -> Matrix:
-        """Return centred rows of length 1; rows with a sparse part carry their mean in a last column."""
+        """Return centred rows of length 1; rows with a sparse part carry their mean in a last dense column."""
         if isinstance(vectors, np.ndarray):
             centred = vectors - vectors.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
             # What rounding leaves of a constant row is not a direction.
             centred[np.ptp(vectors, axis=1) == 0] = 0
             return unit_rows(centred)
-        width = vectors.shape[1]
-        offsets = row_sums(vectors) / np.float32(np.sqrt(width))
-        lengths = np.sqrt(np.maximum(row_norms(vectors).astype(np.float64) ** 2 - offsets**2, 0))
-        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 1e-6).astype(np.float32)
-        return join_columns(
-            [*_parts(scale_rows(vectors, scale)), (offsets * scale)[:, None].astype(np.float32)]
-        )
+        dense, thin = _parts(vectors)
+        sums = _row_totals(dense) + _row_totals(thin)
+        squares = _row_totals(dense, squared=True) + _row_totals(thin, squared=True)
+        offsets = sums / np.sqrt(vectors.shape[1])
+        spread = np.maximum(squares - offsets**2, 0)
+        # What rounding leaves of a constant row is not a direction.
+        varied = spread > _MIN_SHARE_OF_SPREAD * squares
+        scale = np.where(varied, 1 / np.sqrt(np.where(varied, spread, 1)), 0)
+        front = np.hstack([dense * scale[:, None], (offsets * scale)[:, None]])
+        return JoinedVectors(front.astype(np.float32), scale_rows(thin, scale.astype(np.float32)))
 
     def score(self, queries: Matrix, items: Matrix) -> FloatArray:
         """Return the correlations, from -1 to 1."""
@@ -53,9 +60,17 @@ class PearsonRanker(ExactRanker):
         # q·v - n·mean(q)·mean(v): the last dense column, counted negatively.
         dense = queries.dense.copy()
         dense[:, -1] *= -1
-        product = queries.sparse @ items.sparse.T
-        return np.asarray(dense @ items.dense.T + product.toarray(), dtype=np.float32)
+        return dot(dense, items.dense) + dot(queries.sparse, items.sparse)
 
 
-def _parts(vectors: Matrix) -> list[Matrix]:
-    return [vectors.dense, vectors.sparse] if isinstance(vectors, JoinedVectors) else [vectors]
+def _parts(vectors: Matrix) -> tuple[FloatArray, Matrix]:
+    if isinstance(vectors, JoinedVectors):
+        return vectors.dense, vectors.sparse
+    return np.empty((vectors.shape[0], 0), dtype=np.float32), vectors
+
+
+def _row_totals(part: Matrix, *, squared: bool = False) -> npt.NDArray[np.float64]:
+    values = part.astype(np.float64)
+    if squared:
+        values = values.multiply(values) if sparse.issparse(values) else values * values
+    return np.asarray(values.sum(axis=1), dtype=np.float64).ravel()
