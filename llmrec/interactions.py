@@ -431,12 +431,14 @@ class Interactions:
         self._by_item.append(events.item_rows, start)
 
     def subset(self, kept: Any) -> Interactions:
-        """Return some of the events, by position or mask, over the same users and items."""
-        return Interactions(self.users, self.items, self._events.take(kept))
+        """Return some of the events, by positions or mask, over the same users and items."""
+        return Interactions(self.users, self.items, self._events.take(np.asarray(kept)))
 
     def copy(self) -> Interactions:
         """Return an independent copy."""
-        return Interactions(IdTable(self.users), IdTable(self.items), self.events)
+        # Independent columns: those of this object may share a buffer that later events grow into.
+        columns: list[Any] = [None if one is None else one.copy() for one in self._events._columns()]
+        return Interactions(IdTable(self.users), IdTable(self.items), Events(*columns))
 
     def get_state(self) -> dict[str, Any]:
         """Return ids and event columns, for a model folder."""

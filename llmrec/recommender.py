@@ -477,8 +477,8 @@ class Recommender(Component):
         self, model: LiveModel, items: Iterable[Any] | None, what: str, *, ignore: bool = False
     ) -> IntArray:
         """Return the rows of known items; unknown ones are treated as ``unknown_items`` says."""
-        if isinstance(items, str | bytes):
-            raise ParameterError(f"{what} must be a list of items, got one: {items!r}; wrap it in a list.")
+        if items is not None:
+            _refuse_single(items, what)
         rows = []
         for one in () if items is None else items:
             row = model.interactions.items.get(one) if isinstance(one, Hashable) else None
@@ -511,8 +511,7 @@ class Recommender(Component):
 
     def _history(self, model: LiveModel, history: Iterable[Any] | Mapping[Any, float]) -> Histories:
         """Return one anonymous history as rows."""
-        if isinstance(history, str | bytes):
-            raise ParameterError(f"history must be a list of items, got one: {history!r}; wrap it in a list.")
+        _refuse_single(history, "history")
         known = model.interactions
         entries = list(history.items()) if isinstance(history, Mapping) else list(history)
         rows, weights = [], []
@@ -615,6 +614,11 @@ def _answer(
 def _basis(by_history: bool, by_context: bool) -> str:
     named = [name for name, holds in (("history", by_history), ("context", by_context)) if holds]
     return "+".join(named) or "popular"
+
+
+def _refuse_single(items: Any, what: str) -> None:
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
+        raise ParameterError(f"{what} must be a list of items, got one: {items!r}; wrap it in a list.")
 
 
 def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:

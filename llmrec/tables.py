@@ -82,14 +82,20 @@ def read_items(table: Any, columns: Mapping[str, str] | None = None) -> ItemTabl
 
     An item listed twice counts once; its last row is taken.
     """
-    if isinstance(table, Mapping) and not _looks_like_columns(table):
+    if isinstance(table, Mapping) and not _looks_like_columns(table, (columns or {}).get("item", "item")):
         table = list(table.items())
     read = _renamed(_read_columns(table, ITEM_TUPLE, "items"), columns, ("item", "text"), "items")
     _require(read, ("item",), "items")
     ids = _ids(read.pop("item"), "item")
     last = {one: position for position, one in enumerate(ids)}
     kept = list(last.values())
-    return ItemTable(list(last), {name: [values[at] for at in kept] for name, values in read.items()})
+    return ItemTable(
+        list(last),
+        {
+            name: [None if _is_missing(values[at]) else values[at] for at in kept]
+            for name, values in read.items()
+        },
+    )
 
 
 def join_text(items: ItemTable, template: str | None) -> list[str]:
@@ -131,15 +137,18 @@ def _text(value: Any) -> str:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+    """Whether a frame says that it has no value: None, NaN, or what pandas calls NA and NaT."""
+    if value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value))):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names) or "no columns"
 
 
-def _looks_like_columns(table: Mapping[Any, Any]) -> bool:
-    return "item" in table and not isinstance(table["item"], str)
+def _looks_like_columns(table: Mapping[Any, Any], item: str) -> bool:
+    return item in table and not isinstance(table[item], str)
 
 
 def _read_columns(table: Any, tuple_names: Sequence[str], what: str) -> Columns:
@@ -225,7 +234,7 @@ def _require(read: Columns, names: Sequence[str], what: str) -> None:
 
 def _ids(values: list[Any], name: str) -> list[Hashable]:
     for position, value in enumerate(values):
-        if _is_missing(value) or str(value) in ("<NA>", "NaT"):
+        if _is_missing(value):
             raise DataError(f"row {position} has no {name} ({value!r}); every row needs one.")
         if not isinstance(value, Hashable):
             raise DataError(f"{name} ids must be hashable; row {position} has {value!r}.")
@@ -236,7 +245,7 @@ def _numbers(values: list[Any] | None, name: str) -> npt.NDArray[np.float64] | N
     if values is None:
         return None
     try:
-        numbers = np.asarray([np.nan if value is None else value for value in values], dtype=np.float64)
+        numbers = np.asarray([np.nan if _is_missing(value) else value for value in values], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"column {name!r} must hold numbers: {error}.") from error
     with np.errstate(over="ignore"):
@@ -254,6 +263,8 @@ def _seconds(values: list[Any] | None) -> npt.NDArray[np.float64] | None:
 
 
 def _second(value: Any) -> Any:
+    if _is_missing(value):
+        return None
     if isinstance(value, np.datetime64):
         return np.nan if np.isnat(value) else value.astype("datetime64[us]").astype(np.int64) / 1e6
     if isinstance(value, dt.datetime):

@@ -123,7 +123,6 @@ def test_append_without_the_ratings_that_are_known_is_an_error():
     assert known.item_counts.tolist() == [1]
 
 
-@pytest.mark.xfail(strict=True, reason="copies share the buffer that they grow into")
 def test_copies_grow_apart():
     first = Interactions(IdTable("abc"), IdTable("x"), events_of([(0, 0)] * 3))
     first.append(events_of([(0, 0)]))

@@ -615,13 +615,10 @@ def test_every_updater_serves_new_users_and_items(updater):
     assert np.isfinite(answer.scores).all()
 
 
-_PEARSON = pytest.mark.xfail(strict=True, raises=DataError, reason="Pearson gives items a column more")
-
-
 @pytest.mark.parametrize(
     ("fuser", "ranker"),
     [
-        pytest.param(fuser, ranker, marks=_PEARSON if ranker == "pearson" and fuser != "weighted" else ())
+        (fuser, ranker)
         for fuser in ("concat", "learned", "weighted")
         for ranker in ("dot", "cosine", "euclidean", "pearson")
     ],

@@ -201,7 +201,7 @@ class ALSFactorizer(FactorModel):
         if not isinstance(self.unobserved_weight, str):
             return float(self.unobserved_weight)
         mean_weight = float(weights.sum()) / max(weights.shape[0] * weights.shape[1], 1)
-        return min(_UNOBSERVED_WEIGHT, _UNOBSERVED_SHARE * mean_weight)
+        return float(min(_UNOBSERVED_WEIGHT, _UNOBSERVED_SHARE * mean_weight))
 
     def _alternate(
         self, weights: Any, targets: FloatArray | None, items: FloatArray

@@ -1,0 +1,155 @@
+"""LearnedFuser: which view should lead is found from later events, for all users and by length of history."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from llmrec.errors import ParameterError
+from llmrec.fusers import ConcatFuser, LearnedFuser
+from llmrec.interactions import Histories
+from tests.fusers.views import fused_scores, view
+
+N_USERS, N_ITEMS, DIM = 160, 90, 6
+PRIOR = {"text": 0.5, "behaviour": 1.0, "popularity": 0.3}
+
+
+def world(informative, *, n_users=N_USERS, n_seen=3, seed=0):
+    """Return views and histories in which users take next what one of the views scores highest.
+
+    ``informative`` is that view's kind, for all users or one a user.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = ["text", "behaviour"]
+    items = {kind: rng.normal(size=(N_ITEMS, DIM)) for kind in kinds}
+    users = {kind: rng.normal(size=(n_users, DIM)) for kind in kinds}
+    leading = [informative] * n_users if isinstance(informative, str) else informative
+    lengths = np.broadcast_to(n_seen, n_users)
+    seen, later = [], []
+    for user, kind in enumerate(leading):
+        met = rng.choice(N_ITEMS, lengths[user], replace=False)
+        order = np.argsort(-(items[kind] @ users[kind][user]))
+        seen.append(met.tolist())
+        later.append([int(item) for item in order if item not in met][:4])
+    views = [
+        view(kind, items[kind], kind=kind, queries=view(kind, users[kind], kind=kind, support=lengths))
+        for kind in kinds
+    ]
+    return views, Histories.of(seen, N_ITEMS), Histories.of(later, N_ITEMS)
+
+
+@pytest.mark.parametrize("kind", ["text", "behaviour"])
+def test_the_informative_view_leads(kind):
+    fuser = LearnedFuser()
+    fuser.tune(*world(kind))
+    other = "text" if kind == "behaviour" else "behaviour"
+    assert fuser.weights_[kind] == 1
+    assert fuser.weights_[other] <= 0.05
+    assert fuser.validation_ndcg_ > 0.99
+
+
+def test_what_was_learned_beats_the_prior_on_other_users():
+    fuser, prior = LearnedFuser(), LearnedFuser()
+    fuser.tune(*world("text"))
+    views, seen, later = world("text", seed=1)
+    fuser.fit(views, None), prior.fit(views, None)
+    queries = [one.queries for one in views]
+    right = later.weight_matrix().toarray() > 0
+    met = seen.weight_matrix().toarray() > 0
+
+    def hits(one):
+        scores = np.where(met, -np.inf, fused_scores(one, views, queries))
+        return np.take_along_axis(right, np.argsort(-scores, axis=1)[:, :4], axis=1).mean()
+
+    assert hits(fuser) > 0.95 > hits(prior)
+
+
+def test_users_with_few_and_with_many_events_get_their_own_weights():
+    lengths = np.where(np.arange(240) < 120, 2, 25)
+    informative = ["text" if length == 2 else "behaviour" for length in lengths]
+    fuser = LearnedFuser()
+    fuser.tune(*world(informative, n_users=240, n_seen=lengths))
+    assert [least for least, _ in fuser.bucket_weights_] == [1, 20]
+    few, many = fuser.weights_for(2), fuser.weights_for(25)
+    assert few["text"] > 2 * few["behaviour"]
+    assert many["behaviour"] > 2 * many["text"]
+    assert fuser.weights_for(0) == fuser.weights_
+
+
+def test_each_query_is_weighed_by_the_length_of_its_history():
+    views, _, _ = world("text")
+    fuser = LearnedFuser().fit(views, None)
+    few, many = {"text": 2.0, "behaviour": 0.0}, {"text": 0.0, "behaviour": 3.0}
+    fuser.bucket_weights_ = [(1, few), (20, many)]
+    queries = [
+        view(one.name, one.queries.vectors[:2], kind=one.kind, support=[[1, 1], [4, 20]][one.kind != "text"])
+        for one in views
+    ]
+    scores = fused_scores(fuser, views, queries)
+    for query, weights in enumerate((few, many)):
+        same = ConcatFuser(weights).fit(views, None)
+        np.testing.assert_allclose(scores[query], fused_scores(same, views, queries)[query], atol=1e-5)
+
+
+def test_too_few_users_leave_the_prior():
+    views, seen, later = world("text", n_users=49)
+    fuser = LearnedFuser()
+    fuser.tune(views, seen, later)
+    assert fuser.weights_ == {"text": 0.5, "behaviour": 1.0}
+    assert fuser.bucket_weights_ == []
+    assert fuser.validation_ndcg_ is None
+    eager = LearnedFuser(min_users=49)
+    eager.tune(views, seen, later)
+    assert eager.validation_ndcg_ is not None
+
+
+def test_one_view_has_nothing_to_weigh():
+    views, seen, later = world("text")
+    fuser = LearnedFuser()
+    fuser.tune(views[:1], seen, later)
+    assert fuser.weights_ == {"text": 0.5}
+    assert fuser.validation_ndcg_ is None
+
+
+def test_fit_without_tune_takes_the_prior_by_kind():
+    views, _, _ = world("text")
+    hits = view("hits", np.ones((N_ITEMS, 1)), kind="popularity")
+    fuser = LearnedFuser().fit([*views, hits], None)
+    assert fuser.weights_ == {"text": 0.5, "behaviour": 1.0, "hits": 0.3}
+
+
+def test_fit_keeps_what_tune_found_and_drops_it_for_other_views():
+    views, seen, later = world("text")
+    fuser = LearnedFuser()
+    fuser.tune(views, seen, later)
+    learned = dict(fuser.weights_)
+    assert fuser.fit(views, None).weights_ == learned
+    renamed = [view("als", views[1].vectors), views[0]]
+    assert fuser.fit(renamed, None).weights_ == {"als": 1.0, "text": 0.5}
+    assert fuser.bucket_weights_ == []
+
+
+def test_tuning_again_forgets_the_first():
+    fuser, fresh = LearnedFuser(), LearnedFuser()
+    fuser.tune(*world("text"))
+    fuser.tune(*world("behaviour"))
+    fresh.tune(*world("behaviour"))
+    assert fuser.weights_ == fresh.weights_
+    assert fuser.bucket_weights_ == fresh.bucket_weights_
+
+
+def test_met_items_do_not_count_as_right():
+    """Met items score highest; were they candidates, no weight could lift what came later to the top."""
+    views, seen, later = world("text", n_seen=0)
+    top = later.take(np.arange(len(later)))
+    best = [top.columns[top.indptr[user] : top.indptr[user + 1]][:2].tolist() for user in range(len(top))]
+    rest = [top.columns[top.indptr[user] : top.indptr[user + 1]][2:].tolist() for user in range(len(top))]
+    fuser = LearnedFuser()
+    fuser.tune(views, Histories.of(best, N_ITEMS), Histories.of(rest, N_ITEMS))
+    assert fuser.validation_ndcg_ > 0.99
+
+
+@pytest.mark.parametrize("value", [0, -3, 1.5, None])
+def test_a_wrong_parameter_is_named(value):
+    with pytest.raises(ParameterError, match="min_users"):
+        LearnedFuser(min_users=value).tune(*world("text"))
