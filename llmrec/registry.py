@@ -95,8 +95,9 @@ def resolve(role: str, component: Any, *, also: tuple[type[Component], ...] = ()
     if isinstance(component, str):
         component = _load(role, component)()
     if not isinstance(component, (wanted, *also)):
-        called = f"the class {component.__name__}; call it: {component.__name__}()"
-        got = called if isinstance(component, type) else f"{type(component).__name__} ({component!r})"
+        got = f"{type(component).__name__} ({component!r})"
+        if isinstance(component, type):
+            got = f"the class {component.__name__}; call it: {component.__name__}()"
         names = ", ".join(map(repr, available(role)))
         raise ComponentError(f"{role} must be a {wanted.__name__} or one of {names}; got {got}.")
     return component  # type: ignore[return-value]

@@ -98,7 +98,7 @@ def test_unusable_weight(method, weight):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_missing_id(method, event):
     rec = small().fit(EVENTS)
-    with pytest.raises(DataError, match="row 1 has no (user|item)"):
+    with pytest.raises(DataError, match=r"row 1 has no (user|item)"):
         getattr(rec, method)([("ann", "oil"), event])
     assert rec.interactions_.n_events == len(EVENTS)
 

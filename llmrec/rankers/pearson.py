@@ -36,7 +36,7 @@ class PearsonRanker(ExactRanker):
     """
 
     def prepare(self, vectors: Matrix) -> Matrix:
-        """Return centred rows of length 1; rows with a sparse part carry their mean in a last dense column."""
+        """Return unit centred rows; rows with a sparse part carry their mean in a dense column."""
         if isinstance(vectors, np.ndarray):
             centred = vectors - vectors.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
             # What rounding leaves of a constant row is not a direction.
@@ -57,7 +57,7 @@ class PearsonRanker(ExactRanker):
         """Return the correlations, from -1 to 1."""
         if isinstance(queries, np.ndarray):
             return np.asarray(queries @ items.T, dtype=np.float32)
-        # q·v - n·mean(q)·mean(v): the last dense column, counted negatively.
+        # q·v - n·mean(q)·mean(v): the column of means, counted negatively.
         dense = queries.dense.copy()
         dense[:, -1] *= -1
         return dot(dense, items.dense) + dot(queries.sparse, items.sparse)

@@ -159,7 +159,7 @@ def test_a_view_of_weight_zero_has_no_say():
 
 def test_wrong_weights_are_refused():
     items = three_views(N_ITEMS, 0)
-    with pytest.raises(ParameterError, match="'word'.*Did you mean 'words'"):
+    with pytest.raises(ParameterError, match=r"'word'.*Did you mean 'words'"):
         ConcatFuser({"word": 1}).fit(items, None)
     with pytest.raises(ParameterError, match="2 numbers for 3 views"):
         ConcatFuser([1, 2]).fit(items, None)

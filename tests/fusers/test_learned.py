@@ -140,12 +140,15 @@ def test_tuning_again_forgets_the_first():
 
 def test_met_items_do_not_count_as_right():
     """Met items score highest; were they candidates, no weight could lift what came later to the top."""
-    views, seen, later = world("text", n_seen=0)
-    top = later.take(np.arange(len(later)))
-    best = [top.columns[top.indptr[user] : top.indptr[user + 1]][:2].tolist() for user in range(len(top))]
-    rest = [top.columns[top.indptr[user] : top.indptr[user + 1]][2:].tolist() for user in range(len(top))]
+    views, seen, later = world("text", n_seen=1)
+    met = np.split(seen.columns, seen.indptr[1:-1])
+    next_four = np.split(later.columns, later.indptr[1:-1])
     fuser = LearnedFuser()
-    fuser.tune(views, Histories.of(best, N_ITEMS), Histories.of(rest, N_ITEMS))
+    fuser.tune(
+        views,
+        Histories.of([[*old, *four[:2]] for old, four in zip(met, next_four, strict=True)], N_ITEMS),
+        Histories.of([four[2:] for four in next_four], N_ITEMS),
+    )
     assert fuser.validation_ndcg_ > 0.99
 
 

@@ -19,6 +19,7 @@ def sides(*, text_sparse=False, seed=0, with_queries=True):
     """Return a text and a factor view: item 28 has no events, item 29 no text."""
     rng = np.random.default_rng(seed)
     words = random_sparse(N_ITEMS, 9, seed).toarray()
+    words[:, 0] += 0.5
     words[TEXTLESS] = 0
     factors = words @ rng.normal(size=(9, DIM)) + 0.3 * rng.normal(size=(N_ITEMS, DIM))
     events = rng.integers(1, 60, N_ITEMS).astype(float)
@@ -96,7 +97,7 @@ def test_a_fixed_alpha_lies_between_its_ends():
 
 def test_mapped_text_has_the_length_of_factors_of_like_support():
     items, _ = sides()
-    supports = np.repeat([1, 4, 20, 50], 7).tolist() + [0, 20]
+    supports = [*np.repeat([1, 4, 20, 50], 7).tolist(), 0, 20]
     lengths = dict(zip([1, 4, 20, 50], [1.0, 2.0, 3.0, 8.0], strict=True))
     wanted = np.array([lengths.get(support, 0) for support in supports])
     unit = items[1].vectors / np.maximum(np.linalg.norm(items[1].vectors, axis=1, keepdims=True), 1e-9)

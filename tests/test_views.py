@@ -1,0 +1,279 @@
+"""Views and the catalogue: text metrics, profiles, growth, support, and filters on columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from llmrec import ALSFactorizer, ItemKNN, Popularity, TextView, TfidfEncoder
+from llmrec.base import Encoder
+from llmrec.catalogue import Catalogue
+from llmrec.errors import DataError, MissingColumnError, NotFittedError, ParameterError
+from llmrec.interactions import Histories, IdTable, Interactions
+from llmrec.tables import ItemTable
+from llmrec.updaters import FoldInUpdater
+from llmrec.views import FactorView
+
+VECTORS = {"red": [3, 4, 0], "blue": [0, 2, 0], "green": [1, 0, 1], "grey": [1, 1, 1], "": [0, 0, 0]}
+
+
+class ColourEncoder(Encoder):
+    """Known vectors, and a count of the texts that were encoded."""
+
+    def __init__(self, *, as_sparse=False, dim=3):
+        self.as_sparse = as_sparse
+        self.calls = []
+        self.width = dim
+
+    def encode(self, texts):
+        self.calls.extend(texts)
+        vectors = np.array([VECTORS[text] for text in texts], dtype=np.float32).reshape(-1, 3)
+        return sparse.csr_array(vectors) if self.as_sparse else vectors
+
+    @property
+    def dim(self):
+        return self.width
+
+    def get_params(self, deep=True):
+        return {"as_sparse": self.as_sparse, "dim": self.width}
+
+
+class ShortEncoder(ColourEncoder):
+    """Loses a text."""
+
+    def encode(self, texts):
+        return super().encode(texts)[1:]
+
+
+TEXTS = ["red", "blue", "", "green"]
+KNOWN = Interactions.from_table([("u", n) for n in range(4)])
+UNIT = np.array([[0.6, 0.8, 0], [0, 1, 0], [0, 0, 0], [0.5**0.5, 0, 0.5**0.5]], dtype=np.float32)
+
+
+def dense(vectors):
+    return vectors.toarray() if hasattr(vectors, "toarray") else vectors
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_item_vectors_are_unit_texts_and_blank_ones_are_absent(as_sparse):
+    view = TextView(ColourEncoder(as_sparse=as_sparse), name="colours").fit(TEXTS)
+    items = view.item_vectors(KNOWN)
+    np.testing.assert_allclose(dense(items.vectors), UNIT, atol=1e-6)
+    assert items.present.tolist() == [True, True, False, True]
+    assert (items.name, items.kind) == ("colours", "text")
+    some = view.item_vectors(KNOWN, np.array([3, 0], dtype=np.int32))
+    np.testing.assert_allclose(dense(some.vectors), UNIT[[3, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_cosine_query_is_the_unit_profile(as_sparse):
+    view = TextView(ColourEncoder(as_sparse=as_sparse), metric="cosine", name="colours").fit(TEXTS)
+    histories = Histories.of([[0, 1], [2], [], [1, 1]], n_columns=4)
+    queries = view.query_vectors(histories)
+    profile = UNIT[0] + UNIT[1]
+    expected = [profile / np.linalg.norm(profile), [0, 0, 0], [0, 0, 0], [0, 1, 0]]
+    np.testing.assert_allclose(dense(queries.vectors), expected, atol=1e-6)
+    assert queries.support.tolist() == [2, 0, 0, 1]
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+@pytest.mark.parametrize("warm", [None, [0, 3], [1]])
+def test_ridge_query_is_the_closed_form(as_sparse, warm):
+    rows = None if warm is None else np.array(warm, dtype=np.int32)
+    view = TextView(ColourEncoder(as_sparse=as_sparse), metric="ridge", ridge=0.5, name="colours")
+    view.fit(TEXTS, rows)
+    queries = view.query_vectors(Histories.of([[0]], n_columns=4))
+    Z = UNIT.astype(np.float64) if warm is None else UNIT[warm].astype(np.float64)
+    expected = UNIT[:1] @ np.linalg.inv(Z.T @ Z + 0.5 * np.eye(3))
+    np.testing.assert_allclose(queries.vectors, expected, atol=1e-5)
+
+
+def test_automatic_metric_is_ridge_for_dense_and_cosine_for_sparse():
+    history = Histories.of([[0]], n_columns=4)
+    for as_sparse, metric in ((False, "ridge"), (True, "cosine")):
+        by_itself = TextView(ColourEncoder(as_sparse=as_sparse), name="a").fit(TEXTS)
+        stated = TextView(ColourEncoder(as_sparse=as_sparse), metric=metric, name="a").fit(TEXTS)
+        np.testing.assert_array_equal(
+            dense(by_itself.query_vectors(history).vectors), dense(stated.query_vectors(history).vectors)
+        )
+
+
+def test_metric_of_other_warm_items_leaves_the_first_view_alone():
+    view = TextView(ColourEncoder(), metric="ridge", ridge=0.5, name="a").fit(TEXTS)
+    history = Histories.of([[0]], n_columns=4)
+    before = view.query_vectors(history).vectors.copy()
+    other = view.for_items(np.array([1], dtype=np.int32))
+    fresh = TextView(ColourEncoder(), metric="ridge", ridge=0.5, name="a").fit(TEXTS, np.array([1], np.int32))
+    np.testing.assert_allclose(other.query_vectors(history).vectors, fresh.query_vectors(history).vectors)
+    np.testing.assert_array_equal(view.query_vectors(history).vectors, before)
+
+
+def test_context_joins_the_history():
+    view = TextView(ColourEncoder(), metric="cosine", context_weight=2.0, name="a").fit(TEXTS)
+    queries = view.query_vectors(Histories.of([[0], []], n_columns=4), context="blue")
+    np.testing.assert_allclose(queries.vectors, [UNIT[0] + 2 * UNIT[1], 2 * UNIT[1]], atol=1e-6)
+    assert queries.support.tolist() == [2, 1]
+    blank = view.query_vectors(Histories.of([[0]], n_columns=4), context="")
+    np.testing.assert_allclose(blank.vectors, UNIT[:1], atol=1e-6)
+    assert blank.support.tolist() == [1]
+    assert (view.knows("blue"), view.knows(""), view.knows(None)) == (True, False, False)
+
+
+def test_equal_texts_are_encoded_once_and_moments_remembered():
+    view = TextView(ColourEncoder(), name="a").fit(["red", "red", "red", ""])
+    calls = view.encoder_.calls
+    assert calls.count("red") == 1
+    view.moment("blue")
+    view.moment("blue")
+    assert calls.count("blue") == 1
+
+
+def test_new_texts_extend_and_replace():
+    view = TextView(ColourEncoder(), metric="cosine", name="a").fit(TEXTS)
+    view.extend(np.array([5, 0], dtype=np.int32), view.encode(["grey", "blue"]))
+    grown = Interactions.from_table([("u", n) for n in range(7)])
+    items = view.item_vectors(grown)
+    assert items.present.tolist() == [True, True, False, True, False, True, False]
+    np.testing.assert_allclose(items.vectors[0], UNIT[1], atol=1e-6)
+    np.testing.assert_allclose(items.vectors[5], np.full(3, 3**-0.5), atol=1e-6)
+    assert not items.vectors[4].any()
+
+
+def test_history_may_know_fewer_items_than_the_view_or_more():
+    view = TextView(ColourEncoder(), metric="cosine", name="a").fit(TEXTS)
+    for width in (2, 9):
+        queries = view.query_vectors(Histories.of([[1]], n_columns=width))
+        np.testing.assert_allclose(queries.vectors, UNIT[1:2], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("view", "error", "message"),
+    [
+        (TextView(ColourEncoder(), metric="dot"), ParameterError, "metric must be one of"),
+        (TextView(ColourEncoder(), ridge=0), ParameterError, "ridge must be a finite number above 0"),
+        (TextView(ColourEncoder(), context_weight=-1), ParameterError, "context_weight"),
+        (TextView(ColourEncoder(dim=5)), DataError, "vectors of ColourEncoder must have 5 columns, got 3"),
+        (TextView(ShortEncoder()), DataError, "ShortEncoder gave 3 vectors for 4 texts"),
+    ],
+    ids=["metric", "ridge", "context_weight", "dim", "rows"],
+)
+def test_bad_text_view(view, error, message):
+    with pytest.raises(error, match=message):
+        view.fit(TEXTS)
+
+
+def test_text_view_before_fit():
+    with pytest.raises(NotFittedError):
+        TextView(TfidfEncoder(), name="a").item_vectors(KNOWN)
+
+
+# -- factor views ------------------------------------------------------------------------------------------
+
+EVENTS = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "z"), ("c", "y"), ("c", "x")]
+
+
+def factor_view(factorizer, updater=None):
+    known = Interactions.from_table(EVENTS)
+    return known, FactorView("f", factorizer.fit(known), updater)
+
+
+def test_support_of_behaviour_is_the_number_of_events():
+    known, view = factor_view(ALSFactorizer(factors=2))
+    known.items.add("new")
+    items = view.item_vectors(known)
+    assert items.support.tolist() == [3, 2, 1, 0]
+    assert not items.vectors[3].any()
+    queries = view.query_vectors(Histories.of([[0, 1], []], n_columns=4))
+    assert queries.support.tolist() == [2, 0]
+
+
+def test_popularity_supports_everything():
+    known, view = factor_view(Popularity())
+    known.items.add("new")
+    assert view.item_vectors(known).support.tolist() == [1, 1, 1, 1]
+    assert view.query_vectors(Histories.of([[], []], n_columns=4)).support.tolist() == [1, 1]
+
+
+def test_known_users_have_kept_vectors_only_where_an_updater_keeps_them():
+    rows = np.array([1], dtype=np.int32)
+    for updater in (FoldInUpdater(), None):
+        known, view = factor_view(ALSFactorizer(factors=2), updater)
+        marker = np.full((1, 2), 7, dtype=np.float32)
+        view.factorizer.set_user_vectors(rows, marker)
+        vectors = view.query_vectors(known.histories(rows), rows).vectors
+        assert (vectors.tolist() == marker.tolist()) is (updater is not None)
+
+
+@pytest.mark.parametrize("updater", [FoldInUpdater(), None])
+@pytest.mark.parametrize("factorizer", [ALSFactorizer(factors=2), ItemKNN(), Popularity()], ids=repr)
+def test_learning_events_serves_new_users_and_items(factorizer, updater):
+    from llmrec.interactions import rows_of_events
+    from llmrec.tables import read_events
+
+    known, view = factor_view(factorizer, updater)
+    events = rows_of_events(read_events([("new", "novel"), ("a", "novel")]), known.users, known.items)
+    known.append(events)
+    moved = view.learn(known, events)
+    assert set(moved.tolist()) <= set(range(4))
+    assert view.item_vectors(known).vectors.shape[0] == 4
+    rows = np.array([3, 0], dtype=np.int32)
+    queries = view.query_vectors(known.histories(rows), rows)
+    assert queries.vectors.shape[0] == 2
+    assert np.isfinite(dense(queries.vectors)).all()
+
+
+# -- the catalogue -----------------------------------------------------------------------------------------
+
+
+def catalogue():
+    filled = Catalogue()
+    columns = {"year": [1990, 2000, None], "tags": [["a"], ["b"], None], "pair": [(1, 2), (3, 4), None]}
+    filled.update(ItemTable(["x", "y", "z"], columns), IdTable(["x", "y", "z", "w"]))
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("where", "passed"),
+    [
+        ({}, [1, 1, 1, 1]),
+        ({"year": 1990}, [1, 0, 0, 0]),
+        ({"year": [1990, 2000]}, [1, 1, 0, 0]),
+        ({"year": {2000, 5}}, [0, 1, 0, 0]),
+        ({"year": range(1995, 2005)}, [0, 1, 0, 0]),
+        ({"year": []}, [0, 0, 0, 0]),
+        ({"year": None}, [0, 0, 1, 1]),
+        ({"year": lambda year: year > 1995}, [0, 1, 0, 0]),
+        ({"tags": lambda tags: "a" in tags}, [1, 0, 0, 0]),
+        ({"pair": (3, 4)}, [0, 1, 0, 0]),
+        ({"year": 1990, "pair": (3, 4)}, [0, 0, 0, 0]),
+    ],
+    ids=str,
+)
+def test_conditions(where, passed):
+    assert catalogue().mask(where, n_items=4).tolist() == [bool(one) for one in passed]
+
+
+def test_condition_on_a_column_that_is_not_there():
+    with pytest.raises(MissingColumnError, match=r"the items have 'year', .*Did you mean 'year'"):
+        catalogue().mask({"years": 1990}, n_items=4)
+
+
+def test_condition_that_fails_names_the_value():
+    with pytest.raises(DataError, match="condition on 'year' failed on the value 1990"):
+        catalogue().mask({"year": lambda year: year.lower()}, n_items=4)
+
+
+def test_later_values_replace_and_missing_ones_do_not_erase():
+    filled, items = catalogue(), IdTable(["x", "y", "z", "w"])
+    filled.update(ItemTable(["x", "w"], {"year": [None, 2010], "new": [1, None]}), items)
+    assert filled.columns["year"] == [1990, 2000, None, 2010]
+    assert filled.columns["new"] == [1, None, None, None]
+    filled.update(ItemTable(["x"], {"year": [1991]}), items)
+    assert filled.columns["year"][0] == 1991
+
+
+def test_missing_number_of_a_frame_does_not_erase():
+    filled, items = catalogue(), IdTable(["x", "y", "z", "w"])
+    filled.update(ItemTable(["x"], {"year": [float("nan")]}), items)
+    assert filled.columns["year"][0] == 1990
