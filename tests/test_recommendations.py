@@ -69,7 +69,7 @@ def test_frame_of_the_first_backend_there_is():
 
 
 def test_frame_of_a_backend_that_is_none():
-    with pytest.raises(ParameterError, match="backend must be one of .*Did you mean 'pandas'"):
+    with pytest.raises(ParameterError, match=r"backend must be one of .*Did you mean 'pandas'"):
         answer().to_frame("panda")
 
 

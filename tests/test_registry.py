@@ -122,7 +122,7 @@ def test_plug_in_is_among_the_nearest_names(plug_in):
 
 def test_plug_in_of_the_wrong_role(plug_in):
     plug_in("ranker", "even", TfidfEncoder)
-    with pytest.raises(ComponentError, match="ranker must be a Ranker .*got TfidfEncoder"):
+    with pytest.raises(ComponentError, match=r"ranker must be a Ranker .*got TfidfEncoder"):
         resolve("ranker", "even")
 
 
