@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +90,7 @@ def test_refit_beside_readers_serves_the_old_model_until_the_new_is_ready():
     others = [(user, f"other-{item}") for user, item in events]
 
     def write(deadline):
-        for n in range(4):
+        for n in range(2):
             rec.fit(others if n % 2 == 0 else events)
 
     def read(number):
@@ -221,8 +222,6 @@ def test_an_error_inside_gives_the_lock_back(kind):
 
 
 def test_a_copy_of_a_lock_is_free():
-    import pickle
-
     lock = ReadWriteLock()
     with lock.writing():
         other = pickle.loads(pickle.dumps(lock))

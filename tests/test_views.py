@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -10,8 +11,8 @@ from llmrec import ALSFactorizer, ItemKNN, Popularity, TextView, TfidfEncoder
 from llmrec.base import Encoder
 from llmrec.catalogue import Catalogue
 from llmrec.errors import DataError, MissingColumnError, NotFittedError, ParameterError
-from llmrec.interactions import Histories, IdTable, Interactions
-from llmrec.tables import ItemTable
+from llmrec.interactions import Histories, IdTable, Interactions, rows_of_events
+from llmrec.tables import ItemTable, read_events, read_items
 from llmrec.updaters import FoldInUpdater
 from llmrec.views import FactorView
 
@@ -208,9 +209,6 @@ def test_known_users_have_kept_vectors_only_where_an_updater_keeps_them():
 @pytest.mark.parametrize("updater", [FoldInUpdater(), None])
 @pytest.mark.parametrize("factorizer", [ALSFactorizer(factors=2), ItemKNN(), Popularity()], ids=repr)
 def test_learning_events_serves_new_users_and_items(factorizer, updater):
-    from llmrec.interactions import rows_of_events
-    from llmrec.tables import read_events
-
     known, view = factor_view(factorizer, updater)
     events = rows_of_events(read_events([("new", "novel"), ("a", "novel")]), known.users, known.items)
     known.append(events)
@@ -273,7 +271,9 @@ def test_later_values_replace_and_missing_ones_do_not_erase():
     assert filled.columns["year"][0] == 1991
 
 
-def test_missing_number_of_a_frame_does_not_erase():
+@pytest.mark.parametrize("missing", [float("nan"), None, pd.NA, pd.NaT], ids=repr)
+def test_missing_value_of_a_frame_does_not_erase(missing):
     filled, items = catalogue(), IdTable(["x", "y", "z", "w"])
-    filled.update(ItemTable(["x"], {"year": [float("nan")]}), items)
-    assert filled.columns["year"][0] == 1990
+    frame = pd.DataFrame({"item": ["x", "y"], "year": pd.Series([missing, 2001], dtype=object)})
+    filled.update(read_items(frame), items)
+    assert filled.columns["year"] == [1990, 2001, None, None]
