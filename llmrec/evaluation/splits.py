@@ -36,7 +36,8 @@ def split_by_time(interactions: Interactions, days: float) -> tuple[Interactions
     times = interactions.events.timestamps
     if times is None:
         raise DataError("a split by time needs event times; the events have none.")
-    return _parted(interactions, times > times.max(initial=0) - days * _DAY)
+    newest = interactions.last_timestamp or 0.0
+    return _parted(interactions, times > newest - days * _DAY)
 
 
 def split_users_by_time(interactions: Interactions, share: float) -> tuple[Interactions, Interactions]:
