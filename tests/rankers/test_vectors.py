@@ -1,0 +1,104 @@
+"""Matrices of row vectors: products, joins and growth are those of the dense arrays they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from llmrec.vectors import (
+    JoinedVectors,
+    dot,
+    grown,
+    join_columns,
+    replace_rows,
+    row_norms,
+    row_sums,
+    scale_rows,
+    take_rows,
+    unit_rows,
+)
+
+FORMS = {
+    "dense": lambda matrix: matrix.copy(),
+    "sparse": sparse.csr_array,
+    "joined": lambda matrix: JoinedVectors(matrix[:, :2].copy(), sparse.csr_array(matrix[:, 2:])),
+}
+every_form = pytest.mark.parametrize("form", list(FORMS))
+
+
+def matrix_of(n_rows, seed=0, dim=5):
+    rng = np.random.default_rng(seed)
+    matrix = (rng.normal(size=(n_rows, dim)) * (rng.random((n_rows, dim)) < 0.6)).astype(np.float32)
+    matrix[-1] = 0
+    return matrix
+
+
+def dense_of(vectors):
+    return vectors if isinstance(vectors, np.ndarray) else vectors.toarray()
+
+
+@every_form
+def test_row_sums_norms_scales_and_units_are_those_of_the_dense_array(form):
+    matrix = matrix_of(7)
+    vectors, scale = FORMS[form](matrix), np.arange(7, dtype=np.float32)
+    norms = np.linalg.norm(matrix, axis=1)
+    np.testing.assert_allclose(row_sums(vectors), matrix.sum(axis=1), atol=1e-6)
+    np.testing.assert_allclose(row_norms(vectors), norms, atol=1e-6)
+    np.testing.assert_allclose(dense_of(scale_rows(vectors, scale)), matrix * scale[:, None], atol=1e-6)
+    np.testing.assert_allclose(row_norms(unit_rows(vectors)), norms > 0, atol=1e-6)
+    np.testing.assert_array_equal(dense_of(vectors), matrix)
+
+
+@every_form
+def test_dot_is_the_product_of_the_dense_arrays(form):
+    one, other = matrix_of(4, 1), matrix_of(6, 2)
+    product = dot(FORMS[form](one), FORMS[form](other))
+    assert isinstance(product, np.ndarray)
+    assert product.dtype == np.float32
+    np.testing.assert_allclose(product, one @ other.T, atol=1e-5)
+
+
+def test_join_puts_dense_blocks_first_and_keeps_each_form():
+    one, two, three = (matrix_of(4, seed) for seed in (1, 2, 3))
+    joined = join_columns([sparse.csr_array(one), two, sparse.csr_array(three)])
+    assert isinstance(joined, JoinedVectors)
+    np.testing.assert_array_equal(joined.toarray(), np.hstack([two, one, three]))
+    assert joined.shape == (4, 15)
+    assert isinstance(join_columns([one, two]), np.ndarray)
+    assert sparse.issparse(join_columns([sparse.csr_array(one)]))
+    with pytest.raises(ValueError, match="at least one"):
+        join_columns([])
+
+
+@every_form
+def test_taken_rows_past_the_end_are_zero(form):
+    matrix, rows = matrix_of(4), np.array([3, 0, 4, 9], dtype=np.int32)
+    expected = np.vstack([matrix[3], matrix[0], np.zeros((2, 5))])
+    np.testing.assert_array_equal(dense_of(take_rows(FORMS[form](matrix), rows)), expected)
+    assert take_rows(FORMS[form](matrix), rows[:0]).shape == (0, 5)
+
+
+@every_form
+def test_replaced_rows_may_lie_past_the_end(form):
+    matrix, later = matrix_of(4), matrix_of(3, 5)
+    rows = np.array([6, 1, 4], dtype=np.int32)
+    expected = np.vstack([matrix, np.zeros((3, 5), np.float32)])
+    expected[rows] = later
+    np.testing.assert_array_equal(
+        dense_of(replace_rows(FORMS[form](matrix), rows, FORMS[form](later))), expected
+    )
+
+
+def test_growth_keeps_rows_adds_zeros_and_seldom_copies():
+    array = np.arange(6, dtype=np.float32).reshape(3, 2)
+    copies, current = 0, array
+    for n_rows in range(4, 400):
+        longer = grown(current, n_rows)
+        copies += not np.shares_memory(longer, current)
+        current = longer
+    assert current.shape == (399, 2)
+    np.testing.assert_array_equal(current[:3], array)
+    assert not current[3:].any()
+    assert copies <= 8
+    assert grown(current, 5) is current
