@@ -71,7 +71,7 @@ class ExactRanker(Ranker):
         queries = self._check_width(_check_vectors(queries, "queries"), "queries")
         if exclude is not None and len(exclude) != queries.shape[0]:
             raise DataError(f"exclude has {len(exclude)} entries for {queries.shape[0]} queries.")
-        allowed = None if allow is None else np.unique(allow).astype(np.int32)
+        allowed = None if allow is None else self._check_allowed(allow)
         parts = [
             self._rank_some(
                 self.prepare(queries[start : start + _QUERIES_AT_A_TIME]),
@@ -89,6 +89,15 @@ class ExactRanker(Ranker):
         if vectors.shape[1] != self.width_:
             raise DataError(f"{name} have {vectors.shape[1]} columns, the items {self.width_}.")
         return vectors
+
+    def _check_allowed(self, allow: IntArray) -> IntArray:
+        rows = np.unique(allow).astype(np.int32)
+        n_items = self.items_.shape[0]
+        if len(rows) and not 0 <= rows[0] <= rows[-1] < n_items:
+            raise DataError(
+                f"allow must hold item rows from 0 to {n_items - 1}; got {rows[0]} to {rows[-1]}."
+            )
+        return rows
 
     def _rank_some(
         self,

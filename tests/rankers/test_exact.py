@@ -347,6 +347,13 @@ def test_exclusions_for_other_queries_are_refused(ranker_class):
 
 
 @every_ranker
+@pytest.mark.parametrize("rows", [[-1], [0, 5], [-1, 2]])
+def test_allowed_rows_outside_the_catalogue_are_refused(ranker_class, rows):
+    with pytest.raises(DataError, match="from 0 to 4"):
+        ranker_class().index(distinct_matrix(5, 29)).rank(distinct_matrix(1, 30), 2, allow=np.array(rows))
+
+
+@every_ranker
 @pytest.mark.parametrize("k", [0, -1, 2.0, None, True])
 def test_a_wrong_k_is_refused(ranker_class, k):
     with pytest.raises(ParameterError, match="k must be"):
