@@ -58,4 +58,9 @@ def _hits(recommended: Sequence[Hashable], relevant: Collection[Hashable], k: in
     wanted = set(relevant)
     if not wanted:
         raise ParameterError("there is no relevant item, so nothing can be measured; leave such users out.")
-    return np.array([item in wanted for item in recommended[:k]], dtype=np.float64)
+    # An item recommended twice is right once, or recall could exceed 1.
+    hits = []
+    for item in recommended[:k]:
+        hits.append(item in wanted)
+        wanted.discard(item)
+    return np.array(hits, dtype=np.float64)

@@ -50,6 +50,11 @@ def test_repeated_relevant_items_count_once():
     assert ndcg_at_k(["a"], ["a", "a"], 1) == 1
 
 
+def test_an_item_recommended_twice_is_right_once():
+    assert recall_at_k(["a", "a", "b"], {"a", "c"}, 3) == 0.5
+    assert ndcg_at_k(["a", "a"], {"a"}, 2) == 1
+
+
 @given(st.permutations(range(8)), st.sets(st.integers(0, 9), min_size=1), st.integers(1, 10))
 def test_metrics_lie_between_0_and_1_and_reach_1_for_the_right_items_first(ranking, relevant, k):
     for metric in (recall_at_k, ndcg_at_k):
