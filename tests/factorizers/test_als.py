@@ -204,6 +204,15 @@ def test_repeated_events_count_as_their_sum():
     np.testing.assert_array_equal(twice.user_vectors_, summed.user_vectors_)
 
 
+def test_the_unobserved_weight_is_at_most_thirty_times_the_mean_weight_of_a_pair():
+    dense, thin = from_dense(np.ones((4, 5))), from_dense(np.eye(1, 400))
+    assert fitted(dense, unobserved_weight="auto").unobserved_weight_ == 0.3
+    auto = fitted(thin, unobserved_weight="auto")
+    assert auto.unobserved_weight_ == pytest.approx(30 / 400)
+    fixed = fitted(thin, unobserved_weight=auto.unobserved_weight_)
+    np.testing.assert_array_equal(auto.item_vectors_, fixed.item_vectors_)
+
+
 def test_same_seed_same_vectors_and_another_seed_others():
     events = from_dense(random_weights())
     one, two, other = (fitted(events, random_state=seed) for seed in (3, 3, 4))
@@ -298,6 +307,7 @@ def test_explicit_feedback_without_ratings_is_refused():
         ("regularization", float("nan")),
         ("unobserved_weight", -0.1),
         ("unobserved_weight", "0.3"),
+        ("unobserved_weight", None),
         ("frequency_exponent", float("inf")),
         ("damping", -1),
         ("sweeps", 0),
