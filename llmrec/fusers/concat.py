@@ -127,8 +127,10 @@ class ConcatFuser(Fuser):
         if sample is not None:
             return mean, np.asarray(dot(queries, sample).std(axis=1), dtype=np.float32)
         dense = queries.toarray() if sparse.issparse(queries) else queries
-        variance = np.sum((dense @ self.covariances_[position]) * dense, axis=1)
-        return mean, np.sqrt(np.maximum(variance, 0), dtype=np.float32)
+        # In float64: a spread that is small beside the scores is a difference of large numbers.
+        doubles = dense.astype(np.float64)
+        variance = np.sum((doubles @ self.covariances_[position]) * doubles, axis=1)
+        return mean, np.sqrt(np.maximum(variance, 0)).astype(np.float32)
 
     def _check_weights(self, names: Sequence[str]) -> dict[str, float]:
         given = self.weights
@@ -152,7 +154,7 @@ class ConcatFuser(Fuser):
 class _Spread:
     """Mean of a view's item vectors, and what their scores' deviation is computed from."""
 
-    def __init__(self, mean: FloatArray, covariance: FloatArray | None, sample: Any):
+    def __init__(self, mean: FloatArray, covariance: Any, sample: Any):
         self.mean = mean
         self.covariance = covariance
         self.sample = sample
@@ -168,7 +170,7 @@ class _Spread:
         mean = np.asarray(vectors.mean(axis=0), dtype=np.float32).ravel()
         if not sparse.issparse(vectors):
             centred = vectors.astype(np.float64) - mean
-            return cls(mean, (centred.T @ centred / len(known)).astype(np.float32), None)
+            return cls(mean, centred.T @ centred / len(known), None)
         step = max(1, -(-len(known) // _SPREAD_SAMPLE))
         return cls(mean, None, vectors[::step])
 
