@@ -135,23 +135,33 @@ def grown(array: Array, n_rows: int) -> Array:
     """Return ``array`` with ``n_rows`` rows, new ones zero; at least half of all growths copy nothing.
 
     The result is a view of a buffer with room to spare; when the buffer is full, one of twice the size
-    takes its place.
+    takes its place. Only buffers made here are grown into: those of a caller may hold rows of theirs.
     """
     n_old = array.shape[0]
     if n_rows <= n_old:
         return array
     buffer: Any = array.base
     has_room = (
-        isinstance(buffer, np.ndarray)
+        isinstance(buffer, _Room)
         and buffer.shape[1:] == array.shape[1:]
         and buffer.shape[0] >= n_rows
         and buffer.ctypes.data == array.ctypes.data
         and buffer.strides == array.strides
     )
     if not has_room:
-        buffer = np.zeros((max(n_rows, 2 * n_old, 16), *array.shape[1:]), dtype=array.dtype)
+        buffer = _Room((max(n_rows, 2 * n_old, 16), *array.shape[1:]), dtype=array.dtype)
         buffer[:n_old] = array
-    return cast(Array, buffer[:n_rows])
+        buffer[n_old:] = 0
+    return cast(Array, _plain_view(buffer, n_rows))
+
+
+class _Room(np.ndarray):
+    """A buffer that :func:`grown` made: its rows past those handed out belong to nobody else."""
+
+
+def _plain_view(buffer: Any, n_rows: int) -> Any:
+    """Return the first rows as an ordinary array whose base is the buffer itself."""
+    return np.ndarray((n_rows, *buffer.shape[1:]), buffer.dtype, buffer, strides=buffer.strides)
 
 
 def take_rows(vectors: Matrix, rows: IntArray) -> Matrix:
