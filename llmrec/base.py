@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Component",
+    "ContentFactorizer",
     "Encoder",
     "FactorModel",
     "Factorizer",
@@ -148,6 +149,36 @@ class Factorizer(Component, ABC):
         be new: their rows come after those known.
         """
         return np.empty(0, dtype=np.int32)
+
+
+class ContentFactorizer(Factorizer):
+    """A :class:`Factorizer` that also reads what items are about, where their texts were encoded."""
+
+    @abstractmethod
+    def fit(self, interactions: Interactions, content: Matrix | None = None) -> Self:
+        """Learn from all interactions and, if given, from the items' text vectors.
+
+        Parameters
+        ----------
+        interactions : Interactions
+        content : ndarray or csr_array of shape (n_items, dim), optional
+            Text vectors of length 1, zero where an item has no text. None where no texts are read.
+        """
+
+    def learn_content(self, item_rows: IntArray, content: Matrix) -> IntArray:
+        """Take the text vectors of new or changed items; return the item rows that moved, sorted.
+
+        The default takes nothing.
+        """
+        return np.empty(0, dtype=np.int32)
+
+    def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
+        """Return on how much items' vectors stand, ``(n,)``: 0 for one of which nothing is known.
+
+        The default is the number of events of each, ``item_counts``; a model that can place an item by
+        its text alone answers more for those.
+        """
+        return item_counts
 
 
 class FactorModel(Factorizer):

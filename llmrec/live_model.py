@@ -16,7 +16,7 @@ from llmrec.lock import ReadWriteLock
 from llmrec.rankers.exact import top_columns
 from llmrec.tables import EventTable, ItemTable
 from llmrec.vectors import dot, row_norms, take_rows, unit_rows
-from llmrec.views import FactorView, TextView, View
+from llmrec.views import FactorView, TextView, View, content_view
 
 __all__ = ["LiveModel", "Queries"]
 
@@ -196,7 +196,11 @@ class LiveModel:
         stated = np.flatnonzero([bool(text.strip()) for text in texts])
         for view, own in zip(self.texts, vectors, strict=True):
             view.extend(rows[stated], own[stated])
-        return rows
+        place = content_view(self.texts)
+        if place is None:
+            return rows
+        content = vectors[place][stated]
+        return np.concatenate([rows, *(view.learn_content(rows[stated], content) for view in self.factors)])
 
     def _add_events(self, read: EventTable) -> IntArray:
         events = rows_of_events(read, self.interactions.users, self.interactions.items)

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 from sklearn.base import clone
 
-from llmrec.base import Component, Encoder, Factorizer, FloatArray, Fuser, IntArray, OnlineUpdater, Ranker
+from llmrec.base import (
+    Component,
+    ContentFactorizer,
+    Encoder,
+    Factorizer,
+    FloatArray,
+    Fuser,
+    IntArray,
+    OnlineUpdater,
+    Ranker,
+)
 from llmrec.catalogue import Catalogue
 from llmrec.encoders import TfidfEncoder
 from llmrec.errors import (
@@ -31,7 +41,7 @@ from llmrec.registry import resolve
 from llmrec.storage import load_model, save_model
 from llmrec.tables import EventTable, ItemTable, join_text, read_events, read_items
 from llmrec.validation import check_choice, check_integer, check_number
-from llmrec.views import FactorView, TextView
+from llmrec.views import FactorView, TextView, content_view
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -187,12 +197,17 @@ class Recommender(Component):
             encoders = _word_views(texts)
         return [_text_view(one).fit(texts, _warm_rows(interactions)) for one in encoders]
 
-    def _fit_factors(self, interactions: Interactions) -> list[FactorView]:
+    def _fit_factors(self, interactions: Interactions, texts: list[TextView]) -> list[FactorView]:
+        place = content_view(texts)
+        content = None if place is None else texts[place].vectors_
         updater = None if self.updater is None else clone(resolve("updater", self.updater))
         views = []
         for one in _as_list(self.factorizer):
             factorizer = cast(Factorizer, clone(resolve("factorizer", one)))
-            factorizer.fit(interactions)
+            if isinstance(factorizer, ContentFactorizer):
+                factorizer.fit(interactions, content)
+            else:
+                factorizer.fit(interactions)
             views.append(FactorView(_component_name(factorizer), factorizer, cast(OnlineUpdater, updater)))
         return views
 
@@ -200,7 +215,7 @@ class Recommender(Component):
         self, interactions: Interactions, catalogue: Catalogue, texts: list[TextView], fuser: Fuser
     ) -> LiveModel:
         """Fit the factor views, and put all views together under names of their own."""
-        factors = self._fit_factors(interactions) if interactions.n_events else []
+        factors = self._fit_factors(interactions, texts) if interactions.n_events else []
         _name_apart([*texts, *factors])
         needs_popularity = interactions.n_events and all(view.kind != "popularity" for view in factors)
         return LiveModel(

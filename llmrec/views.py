@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from llmrec.base import (
     Component,
+    ContentFactorizer,
     Encoder,
     Factorizer,
     FactorModel,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from llmrec.interactions import Events, Histories, Interactions
 
-__all__ = ["FactorView", "TextView", "View"]
+__all__ = ["FactorView", "TextView", "View", "content_view"]
 
 _LARGEST_METRIC = 20_000
 _REMEMBERED_TEXTS = 1024
@@ -254,7 +255,10 @@ class FactorView(View):
         vectors = take_rows(self.factorizer.item_vectors(), wanted)
         support = np.ones(len(wanted), dtype=np.float32)
         if self.kind != "popularity":
-            support = (interactions.item_counts[wanted] * (row_norms(vectors) > 0)).astype(np.float32)
+            counts = interactions.item_counts[wanted].astype(np.float32)
+            if isinstance(self.factorizer, ContentFactorizer):
+                counts = self.factorizer.item_support(counts, wanted)
+            support = counts * (row_norms(vectors) > 0).astype(np.float32)
         return ViewVectors(self.name, self.kind, vectors, support)
 
     def query_vectors(
@@ -276,6 +280,18 @@ class FactorView(View):
             self.factorizer.resize(interactions.n_users, interactions.n_items)
             return self.updater.update(OnlineState(self.factorizer, interactions), events)
         return self.factorizer.partial_fit(interactions, events)
+
+    def learn_content(self, rows: IntArray, content: Matrix) -> IntArray:
+        """Take the text vectors of new or changed items, if it reads any; return the rows that moved."""
+        if isinstance(self.factorizer, ContentFactorizer) and len(rows):
+            return self.factorizer.learn_content(rows, content)
+        return np.empty(0, dtype=np.int32)
+
+
+def content_view(views: Sequence[TextView]) -> int | None:
+    """Return the place of the text view whose vectors factorizers read: the first dense one, or the first."""
+    dense = [place for place, view in enumerate(views) if not sparse.issparse(view.vectors_)]
+    return next(iter([*dense, *range(len(views))]), None)
 
 
 class _RidgeOperator:

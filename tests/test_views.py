@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from llmrec import ALSFactorizer, ItemKNN, Popularity, TextView, TfidfEncoder
-from llmrec.base import Encoder
+from llmrec import ALSFactorizer, ItemKNN, Popularity, Recommender, TextView, TfidfEncoder
+from llmrec.base import ContentFactorizer, Encoder
 from llmrec.catalogue import Catalogue
 from llmrec.errors import DataError, MissingColumnError, NotFittedError, ParameterError
 from llmrec.interactions import Histories, IdTable, Interactions, rows_of_events
 from llmrec.tables import ItemTable, read_events, read_items
 from llmrec.updaters import FoldInUpdater
+from llmrec.vectors import replace_rows
 from llmrec.views import FactorView
 
 VECTORS = {"red": [3, 4, 0], "blue": [0, 2, 0], "green": [1, 0, 1], "grey": [1, 1, 1], "": [0, 0, 0]}
@@ -277,3 +278,49 @@ def test_missing_value_of_a_frame_does_not_erase(missing):
     frame = pd.DataFrame({"item": ["x", "y"], "year": pd.Series([missing, 2001], dtype=object)})
     filled.update(read_items(frame), items)
     assert filled.columns["year"] == [1990, 2001, None, None]
+
+
+class Placed(ContentFactorizer):
+    """Item vectors are text vectors: a stand-in for a model that learns from content."""
+
+    def fit(self, interactions, content=None):
+        self.vectors_ = np.array(content)
+        return self
+
+    def item_vectors(self):
+        return self.vectors_
+
+    def query_vectors(self, histories):
+        return histories.weight_matrix() @ self.vectors_
+
+    def learn_content(self, item_rows, content):
+        self.vectors_ = replace_rows(self.vectors_, item_rows, content)
+        return item_rows
+
+    def item_support(self, item_counts, item_rows):
+        return np.maximum(item_counts, 1)
+
+
+def test_a_factorizer_may_read_the_vectors_of_the_texts_and_of_new_ones():
+    rec = Recommender(encoder=TfidfEncoder(components=2), factorizer=Placed(), fuser="concat")
+    texts = {"a": "red wine", "b": "red hat", "c": "blue sea"}
+    rec.fit([("u", "a"), ("u", "b"), ("v", "c")], items=texts)
+    np.testing.assert_array_equal(rec.views_["placed"].vectors_, rec.views_["tfidf"].vectors_)
+    rec.partial_fit(items=[("d", "blue wine")])
+    np.testing.assert_array_equal(rec.views_["placed"].vectors_, rec.views_["tfidf"].vectors_)
+    assert "d" in rec.recommend("v", k=3).items
+
+
+def test_content_is_that_of_the_first_dense_view():
+    rec = Recommender(encoder=["tfidf", TfidfEncoder(components=2)], factorizer=Placed(), fuser="concat").fit(
+        [("u", "a"), ("v", "b")], items={"a": "red wine", "b": "red hat"}
+    )
+    assert rec.views_["placed"].vectors_.shape == (2, 2)
+    rec = Recommender(encoder=None, factorizer=Unread(), fuser="concat").fit([("u", "a"), ("v", "b")])
+    assert rec.views_["unread"].content_is_none_
+
+
+class Unread(Placed):
+    def fit(self, interactions, content=None):
+        self.content_is_none_ = content is None
+        return super().fit(interactions, np.eye(interactions.n_items, dtype=np.float32))
