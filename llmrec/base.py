@@ -195,10 +195,13 @@ class FactorModel(Factorizer):
 
     def item_vectors(self) -> FloatArray:
         """Return ``(n_items, dim)`` item factors."""
+        self._check_fitted()
+        return self.item_vectors_
+
+    def _check_fitted(self) -> None:
         from llmrec.validation import check_fitted
 
         check_fitted(self, "item_vectors_")
-        return self.item_vectors_
 
     @abstractmethod
     def query_vectors(self, histories: Histories) -> FloatArray:
@@ -206,6 +209,7 @@ class FactorModel(Factorizer):
 
     def known_query_vectors(self, user_rows: IntArray) -> FloatArray:
         """Return the vectors of known users."""
+        self._check_fitted()
         return self.user_vectors_[user_rows]
 
     @abstractmethod
@@ -224,6 +228,7 @@ class FactorModel(Factorizer):
     @property
     def learnable(self) -> tuple[FloatArray, FloatArray]:
         """Two ``(dim,)`` masks: the coordinates of user and of item vectors that a gradient may move."""
+        self._check_fitted()
         ones = np.ones(self.item_vectors_.shape[1], dtype=np.float32)
         return ones, ones
 
@@ -231,15 +236,18 @@ class FactorModel(Factorizer):
         """Make room for new users and items; their vectors start at zero. Costs O(new rows), amortised."""
         from llmrec.vectors import grown
 
+        self._check_fitted()
         self.user_vectors_ = grown(self.user_vectors_, n_users)
         self.item_vectors_ = grown(self.item_vectors_, n_items)
 
     def set_user_vectors(self, user_rows: IntArray, vectors: FloatArray) -> None:
         """Replace the vectors of some users."""
+        self._check_fitted()
         self.user_vectors_[user_rows] = vectors
 
     def set_item_vectors(self, item_rows: IntArray, vectors: FloatArray) -> None:
         """Replace the vectors of some items."""
+        self._check_fitted()
         self.item_vectors_[item_rows] = vectors
 
 

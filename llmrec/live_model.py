@@ -179,36 +179,39 @@ class LiveModel:
         """Take new items and events, and bring views and index up to date. Costs O(what is new)."""
         with self.lock.writing():
             first_new = self.interactions.n_items
-            touched = [self._add_items(items, texts, vectors)]
-            if read is not None:
-                touched.append(self._add_events(read))
-            touched.append(np.arange(first_new, self.interactions.n_items, dtype=np.int32))
-            self._index_again(np.unique(np.concatenate(touched)).astype(np.int32))
+            touched: list[IntArray] = []
+            try:
+                if items is not None:
+                    self._add_items(items, texts, vectors, touched)
+                if read is not None:
+                    self._add_events(read, touched)
+            finally:
+                # Also where a component of the caller's failed half-way: what is known and the index agree.
+                touched.append(np.arange(first_new, self.interactions.n_items, dtype=np.int32))
+                self._index_again(np.unique(np.concatenate(touched)).astype(np.int32))
 
     def _add_items(
-        self, items: ItemTable | None, texts: Sequence[str], vectors: Sequence[Matrix]
-    ) -> IntArray:
-        if items is None:
-            return np.empty(0, dtype=np.int32)
+        self, items: ItemTable, texts: Sequence[str], vectors: Sequence[Matrix], touched: list[IntArray]
+    ) -> None:
         rows = np.array([self.interactions.items.add(one) for one in items.ids], dtype=np.int32)
+        touched.append(rows)
         self.catalogue.update(items, self.interactions.items)
         # An item that comes again without a text keeps the one it had.
         stated = np.flatnonzero([bool(text.strip()) for text in texts])
         for view, own in zip(self.texts, vectors, strict=True):
             view.extend(rows[stated], own[stated])
         place = content_view(self.texts)
-        if place is None:
-            return rows
-        content = vectors[place][stated]
-        return np.concatenate([rows, *(view.learn_content(rows[stated], content) for view in self.factors)])
+        if place is not None:
+            content = vectors[place][stated]
+            touched.extend(view.learn_content(rows[stated], content) for view in self.factors)
 
-    def _add_events(self, read: EventTable) -> IntArray:
+    def _add_events(self, read: EventTable, touched: list[IntArray]) -> None:
         events = rows_of_events(read, self.interactions.users, self.interactions.items)
         self.interactions.append(events)
-        moved = [view.learn(self.interactions, events) for view in self.factors]
+        touched.append(events.item_rows)
         if self.hidden_popularity is not None:
             self.hidden_popularity.partial_fit(self.interactions, events)
-        return np.concatenate([events.item_rows, *moved])
+        touched.extend(view.learn(self.interactions, events) for view in self.factors)
 
     def _index_again(self, rows: IntArray) -> None:
         if not len(rows):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.base import FloatArray, IntArray, Matrix
@@ -18,12 +19,16 @@ __all__ = [
     "dot",
     "grown",
     "join_columns",
+    "paired_dots",
     "replace_rows",
     "row_norms",
     "row_sums",
     "take_rows",
     "unit_rows",
 ]
+
+
+_LARGEST_GATHER = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,48 @@ def dot(queries: Matrix, items: Matrix) -> FloatArray:
     if sparse.issparse(product):
         product = product.toarray()
     return np.asarray(product, dtype=np.float32)
+
+
+def paired_dots(queries: Matrix, items: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:
+    """Return the inner products of each query with items of its own, in float64.
+
+    Parameters
+    ----------
+    queries : Matrix of shape (n_queries, dim)
+    items : Matrix of shape (n_items, dim)
+    rows : ndarray of shape (n_queries, n)
+        Item rows for each query.
+
+    Examples
+    --------
+    >>> items = np.array([[1, 0], [0, 1], [2, 2]], dtype=np.float32)
+    >>> paired_dots(np.array([[1, 3]], dtype=np.float32), items, np.array([[2, 0]])).tolist()
+    [[8.0, 1.0]]
+    """
+    if isinstance(queries, JoinedVectors):
+        dense = paired_dots(queries.dense, items.dense, rows)
+        return dense + paired_dots(queries.sparse, items.sparse, rows)
+    if sparse.issparse(items):
+        return _paired_sparse_dots(queries, items, rows)
+    queries = queries.toarray() if sparse.issparse(queries) else queries
+    products = np.empty(rows.shape, dtype=np.float64)
+    step = max(1, _LARGEST_GATHER // max(1, rows.shape[1] * items.shape[1]))
+    for start in range(0, len(rows), step):
+        some = slice(start, start + step)
+        gathered = items[rows[some]].astype(np.float64)
+        products[some] = np.einsum("qd,qnd->qn", queries[some].astype(np.float64), gathered)
+    return products
+
+
+def _paired_sparse_dots(queries: Matrix, items: Any, rows: IntArray) -> npt.NDArray[np.float64]:
+    gathered = sparse.csr_array(items[rows.ravel()], dtype=np.float64)
+    askers = np.repeat(np.arange(len(rows)), rows.shape[1])
+    if sparse.issparse(queries):
+        products = gathered.multiply(sparse.csr_array(queries)[askers])
+        return np.asarray(products.sum(axis=1), dtype=np.float64).reshape(rows.shape)
+    pairs = np.repeat(np.arange(rows.size), np.diff(gathered.indptr))
+    products = gathered.data * queries[askers[pairs], gathered.indices]
+    return np.asarray(np.bincount(pairs, products, rows.size), dtype=np.float64).reshape(rows.shape)
 
 
 def row_norms(vectors: Matrix) -> FloatArray:

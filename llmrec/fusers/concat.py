@@ -122,13 +122,14 @@ class ConcatFuser(Fuser):
 
     def _moments(self, position: int, queries: Matrix) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of each query's scores over a view's items."""
-        mean = np.asarray(queries @ self.means_[position], dtype=np.float32)
+        # In float64: rounded in float32, a mean far above its deviation would depend on the batch.
+        doubles = queries.astype(np.float64)
+        mean = np.asarray(doubles @ self.means_[position], dtype=np.float32)
         sample = self.samples_[position]
         if sample is not None:
             return mean, np.asarray(dot(queries, sample).std(axis=1), dtype=np.float32)
-        dense = queries.toarray() if sparse.issparse(queries) else queries
-        # In float64: a spread that is small beside the scores is a difference of large numbers.
-        doubles = dense.astype(np.float64)
+        # And so is a spread: a difference of large numbers.
+        doubles = doubles.toarray() if sparse.issparse(doubles) else doubles
         variance = np.sum((doubles @ self.covariances_[position]) * doubles, axis=1)
         return mean, np.sqrt(np.maximum(variance, 0)).astype(np.float32)
 

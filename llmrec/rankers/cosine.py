@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from llmrec.base import FloatArray, Matrix
-from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import dot, unit_rows
+from llmrec.base import Matrix
+from llmrec.rankers.inner_product import InnerProductRanker
+from llmrec.vectors import unit_rows
 
 __all__ = ["CosineRanker"]
 
 
-class CosineRanker(ExactRanker):
+class CosineRanker(InnerProductRanker):
     """Rank items by cosine similarity, exactly.
 
     Cosine forgets the length of item vectors, and with it popularity: lists are more diverse and
@@ -32,7 +32,3 @@ class CosineRanker(ExactRanker):
     def prepare(self, vectors: Matrix) -> Matrix:
         """Return the vectors scaled to length 1."""
         return unit_rows(vectors)
-
-    def score(self, queries: Matrix, items: Matrix) -> FloatArray:
-        """Return the cosines, from -1 to 1."""
-        return dot(queries, items)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from llmrec.base import FloatArray, Matrix
-from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import JoinedVectors, dot
+from llmrec.base import Matrix
+from llmrec.rankers.inner_product import InnerProductRanker
+from llmrec.vectors import JoinedVectors
 
 __all__ = ["DotRanker"]
 
 
-class DotRanker(ExactRanker):
+class DotRanker(InnerProductRanker):
     """Rank items by inner product, exactly: the score that factor models are trained for.
 
     The length of an item vector counts, and with it the item's popularity. Choose it unless you know
@@ -36,7 +34,3 @@ class DotRanker(ExactRanker):
         if isinstance(vectors, JoinedVectors):
             return JoinedVectors(vectors.dense.copy(), vectors.sparse.copy())
         return vectors.copy()
-
-    def score(self, queries: Matrix, items: Any) -> FloatArray:
-        """Return the inner products."""
-        return dot(queries, items)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from llmrec.base import FloatArray, IntArray, Matrix, Ranker
 from llmrec.errors import DataError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["ExactRanker"]
 
 _QUERIES_AT_A_TIME = 256
+# Candidates beyond the k asked for, among which exact scores settle what rounding could have swapped.
+_SPARE_CANDIDATES = 8
 
 
 class ExactRanker(Ranker):
@@ -43,6 +46,13 @@ class ExactRanker(Ranker):
     @abstractmethod
     def score(self, queries: Matrix, items: Matrix) -> FloatArray:
         """Return the ``(n_queries, n_items)`` scores of prepared queries and items."""
+
+    def rescore(self, queries: Matrix, rows: IntArray) -> npt.NDArray[np.float64] | None:
+        """Return exact scores of the items in ``rows``, ``(n_queries, n)``; None if :meth:`score` is exact.
+
+        Called with a few more than ``k`` candidates for each query; ``queries`` are prepared.
+        """
+        return None
 
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
@@ -107,6 +117,26 @@ class ExactRanker(Ranker):
         allowed: IntArray | None,
         block_size: int,
     ) -> tuple[IntArray, FloatArray]:
+        rows, scores = self._candidates(queries, k + _SPARE_CANDIDATES, exclude, allowed, block_size)
+        left = scores > -np.inf
+        exact = self.rescore(queries, np.where(left, rows, 0))
+        if exact is not None:
+            scores = _finite(np.where(left, exact, -np.inf))
+        rows = np.where(left, rows, np.iinfo(np.int32).max)
+        order = np.lexsort((rows, -scores), axis=1)[:, :k]
+        rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        left = scores > -np.inf
+        width = int(left.sum(axis=1).max(initial=0))
+        return np.where(left, rows, -1)[:, :width].astype(np.int32), scores[:, :width]
+
+    def _candidates(
+        self,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None,
+        allowed: IntArray | None,
+        block_size: int,
+    ) -> tuple[IntArray, FloatArray]:
         n_queries = queries.shape[0]
         best_rows = np.empty((n_queries, 0), dtype=np.int32)
         best_scores = np.empty((n_queries, 0), dtype=np.float32)
@@ -119,10 +149,7 @@ class ExactRanker(Ranker):
             best_scores = np.hstack([best_scores, scores])
             columns, best_scores = top_columns(best_scores, k)
             best_rows = np.take_along_axis(best_rows, columns, axis=1)
-        left = np.isfinite(best_scores)
-        best_rows[~left] = -1
-        width = int(left.sum(axis=1).max(initial=0))
-        return best_rows[:, :width], best_scores[:, :width]
+        return best_rows, best_scores
 
     def _blocks(self, allowed: IntArray | None, block_size: int) -> Iterator[tuple[IntArray, Any]]:
         rows = np.arange(self.items_.shape[0], dtype=np.int32) if allowed is None else allowed
@@ -138,6 +165,15 @@ def _check_vectors(vectors: Any, name: str) -> Matrix:
             check_matrix(vectors.sparse, f"the sparse part of {name}"),
         )
     return check_matrix(vectors, name)
+
+
+def _finite(scores: npt.NDArray[np.float64]) -> FloatArray:
+    """Return float32 scores; -inf marks what is excluded."""
+    if scores.size and scores.max() > np.finfo(np.float32).max:
+        raise DataError(
+            f"a score of {scores.max():.3g} is beyond the range of float32; scale the item vectors down."
+        )
+    return scores.astype(np.float32)
 
 
 def _mask_excluded(scores: FloatArray, rows: IntArray, exclude: Sequence[IntArray]) -> None:

@@ -6,16 +6,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.base import FloatArray, Matrix
-from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import JoinedVectors, dot, scale_rows, unit_rows
+from llmrec.base import FloatArray, IntArray, Matrix
+from llmrec.rankers.inner_product import InnerProductRanker
+from llmrec.vectors import JoinedVectors, scale_rows, unit_rows
 
 __all__ = ["PearsonRanker"]
 
 _MIN_SHARE_OF_SPREAD = 1e-12
 
 
-class PearsonRanker(ExactRanker):
+class PearsonRanker(InnerProductRanker):
     """Rank items by Pearson correlation, exactly: cosine after each vector's own mean is taken off.
 
     Choose it where vectors carry an offset without meaning, such as the raw states of a language model.
@@ -55,12 +55,20 @@ class PearsonRanker(ExactRanker):
 
     def score(self, queries: Matrix, items: Matrix) -> FloatArray:
         """Return the correlations, from -1 to 1."""
-        if isinstance(queries, np.ndarray):
-            return np.asarray(queries @ items.T, dtype=np.float32)
-        # q·v - n·mean(q)·mean(v): the column of means, counted negatively.
-        dense = queries.dense.copy()
-        dense[:, -1] *= -1
-        return dot(dense, items.dense) + dot(queries.sparse, items.sparse)
+        return super().score(_signed(queries), items)
+
+    def rescore(self, queries: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:
+        """Return the correlations with the items in ``rows`` in float64."""
+        return super().rescore(_signed(queries), rows)
+
+
+def _signed(queries: Matrix) -> Matrix:
+    """Return queries whose column of means counts negatively: q·v - n·mean(q)·mean(v)."""
+    if isinstance(queries, np.ndarray):
+        return queries
+    dense = queries.dense.copy()
+    dense[:, -1] *= -1
+    return JoinedVectors(dense, queries.sparse)
 
 
 def _parts(vectors: Matrix) -> tuple[FloatArray, Matrix]:

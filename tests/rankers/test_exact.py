@@ -372,3 +372,32 @@ def test_use_before_index_is_refused(ranker_class):
         ranker_class().rank(distinct_matrix(1, 33), 1)
     with pytest.raises(NotFittedError, match="index"):
         ranker_class().update(np.zeros(1, np.int32), distinct_matrix(1, 33))
+
+
+@pytest.mark.parametrize("ranker_class", [DotRanker, CosineRanker, PearsonRanker])
+@every_form
+def test_scores_do_not_depend_on_how_many_queries_are_asked(ranker_class, form):
+    # Large products that nearly cancel, as in a blend of z-scores: float32 sums differ by their order.
+    items = distinct_matrix(300, 36, dim=64)
+    items[:, 0] = 1
+    queries = distinct_matrix(40, 37, dim=64)
+    queries[:, 0] = 3e4
+    ranker = ranker_class().index(FORMS[form](items))
+    rows, scores = ranker.rank(FORMS[form](queries), 10)
+    for place in range(len(queries)):
+        own_rows, own_scores = ranker.rank(FORMS[form](queries[[place]]), 10)
+        np.testing.assert_array_equal(rows[place], own_rows[0])
+        np.testing.assert_array_equal(scores[place], own_scores[0])
+
+
+def test_equal_items_have_equal_scores_wherever_they_stand():
+    items = np.repeat(distinct_matrix(1, 38, dim=37), 301, axis=0)
+    rows, scores = DotRanker(block_size=77).index(items).rank(distinct_matrix(1, 39, dim=37), 300)
+    np.testing.assert_array_equal(rows[0], np.arange(300))
+    assert np.ptp(scores) == 0
+
+
+def test_a_score_beyond_float32_is_an_error():
+    ranker = DotRanker().index(np.full((2, 2), 1e30, dtype=np.float32))
+    with np.errstate(over="ignore"), pytest.raises(DataError, match="beyond the range of float32"):
+        ranker.rank(np.full((1, 2), 1e30, dtype=np.float32), 1)

@@ -11,6 +11,7 @@ from llmrec.vectors import (
     dot,
     grown,
     join_columns,
+    paired_dots,
     replace_rows,
     row_norms,
     row_sums,
@@ -102,3 +103,26 @@ def test_growth_keeps_rows_adds_zeros_and_seldom_copies():
     assert not current[3:].any()
     assert copies <= 8
     assert grown(current, 5) is current
+
+
+def test_growth_leaves_the_rows_of_a_caller_alone():
+    buffer = np.ones((10, 2), dtype=np.float32)
+    longer = grown(buffer[:5], 8)
+    assert longer.shape == (8, 2)
+    assert not longer[5:].any()
+    longer[5:] = 7
+    np.testing.assert_array_equal(buffer, np.ones((10, 2)))
+
+
+@every_form
+@pytest.mark.parametrize("query_form", ["dense", "sparse"])
+def test_paired_dots_are_entries_of_the_product(form, query_form, monkeypatch):
+    monkeypatch.setattr("llmrec.vectors._LARGEST_GATHER", 40)  # some queries at a time
+    one, other = matrix_of(9, 3), matrix_of(6, 4)
+    rows = np.random.default_rng(0).integers(0, 6, (9, 4)).astype(np.int32)
+    queries = FORMS["joined" if form == "joined" else query_form](one)
+    products = paired_dots(queries, FORMS[form](other), rows)
+    assert products.dtype == np.float64
+    expected = np.take_along_axis(one.astype(np.float64) @ other.T.astype(np.float64), rows, axis=1)
+    np.testing.assert_allclose(products, expected, atol=1e-12)
+    assert paired_dots(queries, FORMS[form](other), rows[:, :0]).shape == (9, 0)
