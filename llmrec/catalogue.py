@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from llmrec.base import BoolArray
 from llmrec.errors import DataError, MissingColumnError, nearest
 from llmrec.interactions import IdTable
 from llmrec.tables import ItemTable
+from llmrec.validation import as_list, is_hashable
 
 __all__ = ["Catalogue"]
 
@@ -41,7 +42,8 @@ class Catalogue:
     def mask(self, where: Mapping[str, Any], n_items: int) -> BoolArray:
         """Return which items pass all conditions, ``(n_items,)``.
 
-        A condition is a value to equal, a list or set of values to be among, or a function of one value.
+        A condition is a value to equal, a list of values to be among, or a function of one value. A cell that
+        holds a list passes where one of its values does.
 
         Raises
         ------
@@ -76,10 +78,18 @@ class Catalogue:
 def _condition(name: str, wanted: Any) -> Callable[[Any], bool]:
     if callable(wanted):
         return lambda value: value is not None and _judged(name, wanted, value)
-    if isinstance(wanted, Collection) and not isinstance(wanted, str | bytes | tuple):
-        among = {one for one in wanted if isinstance(one, Hashable)}
-        return lambda value: isinstance(value, Hashable) and value in among
-    return lambda value: bool(value == wanted)
+    listed = as_list(wanted, name) if _holds_several(wanted) else [wanted]
+    among = {one for one in listed if is_hashable(one)}
+    return lambda value: any(is_hashable(one) and one in among for one in _values_of(value))
+
+
+def _holds_several(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+
+
+def _values_of(cell: Any) -> list[Any]:
+    """Return the values in a cell: several if it holds a list, such as the genres of a film."""
+    return as_list(cell, "a cell") if _holds_several(cell) else [cell]
 
 
 def _judged(name: str, condition: Callable[[Any], Any], value: Any) -> bool:

@@ -399,6 +399,11 @@ class Interactions:
         indptr, positions = self._by_user.gather(user_rows, self.n_users)
         return self._gathered(indptr, positions, self._events.item_rows, self.n_items)
 
+    def no_histories(self, n: int) -> Histories:
+        """Return ``n`` histories without an event, with the columns that those of known users have."""
+        nothing: list[list[float]] | None = [[]] * n if self.has_ratings else None
+        return Histories.of([[]] * n, self.n_items, ratings=nothing)
+
     def audiences(self, item_rows: IntArray | None = None) -> Histories:
         """Return the audiences of some items, or of all: the mirror image of :meth:`histories`."""
         indptr, positions = self._by_item.gather(item_rows, self.n_items)

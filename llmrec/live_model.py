@@ -121,13 +121,15 @@ class LiveModel:
         self, k: int, exclude: IntArray, allow: IntArray | None
     ) -> tuple[IntArray, FloatArray] | None:
         """Return what is popular now; None where there are no events to be popular by."""
-        if self.popularity is None:
+        if self.popularity is None or not self.interactions.n_events:
             return None
         vectors = self.popularity.item_vectors()
         scores = take_rows(vectors, np.arange(self.interactions.n_items, dtype=np.int32))[:, 0]
         return self._best(scores, np.ones(len(scores), np.bool_), k, exclude, allow)
 
-    def rank_similar(self, row: int, k: int, allow: IntArray | None) -> tuple[IntArray, FloatArray]:
+    def rank_similar(
+        self, row: int, k: int, exclude: IntArray, allow: IntArray | None
+    ) -> tuple[IntArray, FloatArray]:
         """Return the items nearest to one, by the mean cosine over the views that know it."""
         one = np.array([row], dtype=np.int32)
         scores = np.zeros(self.interactions.n_items, dtype=np.float32)
@@ -141,9 +143,12 @@ class LiveModel:
             scores += np.where(items.present, dot(unit[one], unit)[0], 0)
             known |= items.present
             n_views += 1
-        return self._best(scores / np.float32(max(n_views, 1)), known, k, one, allow)
+        exclude = np.append(exclude, one)
+        return self._best(scores / np.float32(max(n_views, 1)), known & (scores != 0), k, exclude, allow)
 
-    def rank_search(self, text: str, k: int, allow: IntArray | None) -> tuple[IntArray, FloatArray]:
+    def rank_search(
+        self, text: str, k: int, exclude: IntArray, allow: IntArray | None
+    ) -> tuple[IntArray, FloatArray]:
         """Return the items whose texts are nearest to ``text``, by the mean cosine over the text views."""
         n_items = self.interactions.n_items
         scores, known = np.zeros(n_items, dtype=np.float32), np.zeros(n_items, dtype=np.bool_)
@@ -152,7 +157,7 @@ class LiveModel:
             items = view.item_vectors(self.interactions)
             scores += dot(vector, items.vectors)[0]
             known |= items.present
-        return self._best(scores / np.float32(max(len(asked), 1)), known, k, np.empty(0, np.int32), allow)
+        return self._best(scores / np.float32(max(len(asked), 1)), known & (scores != 0), k, exclude, allow)
 
     def _best(
         self, scores: FloatArray, known: BoolArray, k: int, exclude: IntArray, allow: IntArray | None
@@ -209,6 +214,8 @@ class LiveModel:
         events = rows_of_events(read, self.interactions.users, self.interactions.items)
         self.interactions.append(events)
         touched.append(events.item_rows)
+        for view in self.factors:
+            view.make_room(self.interactions)
         if self.hidden_popularity is not None:
             self.hidden_popularity.partial_fit(self.interactions, events)
         touched.extend(view.learn(self.interactions, events) for view in self.factors)

@@ -21,7 +21,7 @@ _BACKENDS = ("pandas", "polars", "pyarrow")
 class Recommendations:
     """Items for one request, best first.
 
-    Iteration gives ``(item, score)`` pairs.
+    Iteration and indexing give ``(item, score)`` pairs; ``in`` asks for an item.
 
     Attributes
     ----------
@@ -56,6 +56,9 @@ class Recommendations:
 
     def __iter__(self) -> Iterator[tuple[Hashable, float]]:
         return iter(zip(self.items, self.scores.tolist(), strict=True))
+
+    def __getitem__(self, place: int) -> tuple[Hashable, float]:
+        return self.items[place], float(self.scores[place])
 
     def __contains__(self, item: object) -> bool:
         return item in self.items

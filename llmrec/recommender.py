@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -40,7 +40,7 @@ from llmrec.recommendations import RecommendationBatch, Recommendations
 from llmrec.registry import resolve
 from llmrec.storage import load_model, save_model
 from llmrec.tables import EventTable, ItemTable, join_text, read_events, read_items
-from llmrec.validation import check_choice, check_integer, check_number
+from llmrec.validation import as_list, check_choice, check_integer, check_number, is_hashable
 from llmrec.views import FactorView, TextView, content_view
 
 if TYPE_CHECKING:
@@ -193,9 +193,10 @@ class Recommender(Component):
         if not any(text.strip() for text in texts):
             _warn("no item has a text, so there is no text view.")
             return []
-        if encoders == ["auto"]:
-            encoders = _word_views(texts)
-        return [_text_view(one).fit(texts, _warm_rows(interactions)) for one in encoders]
+        # Not "in": a component might compare itself to a text in its own way.
+        listed = [_word_views(texts) if isinstance(one, str) and one == "auto" else [one] for one in encoders]
+        warm = _warm_rows(interactions)
+        return [_text_view(one).fit(texts, warm) for views in listed for one in views]
 
     def _fit_factors(self, interactions: Interactions, texts: list[TextView]) -> list[FactorView]:
         place = content_view(texts)
@@ -217,7 +218,7 @@ class Recommender(Component):
         """Fit the factor views, and put all views together under names of their own."""
         factors = self._fit_factors(interactions, texts) if interactions.n_events else []
         _name_apart([*texts, *factors])
-        needs_popularity = interactions.n_events and all(view.kind != "popularity" for view in factors)
+        needs_popularity = all(view.kind != "popularity" for view in factors)
         return LiveModel(
             interactions=interactions,
             catalogue=catalogue,
@@ -312,6 +313,8 @@ class Recommender(Component):
             raise ParameterError(f"context must be a text, got {type(context).__name__}.")
         if user is None and history is None and context is None:
             raise ParameterError("recommend needs a user, a history or a context.")
+        if not isinstance(exclude_seen, bool | np.bool_):
+            raise ParameterError(f"exclude_seen must be True or False, got {exclude_seen!r}.")
         if user is not None and history is not None:
             raise ParameterError("recommend takes a user or a history, not both.")
         with model.lock.reading():
@@ -319,8 +322,8 @@ class Recommender(Component):
             request.unwanted = self._rows(model, exclude, "exclude", ignore=True)
             request.allow = self._allowed(model, candidates, where)
             if user is None:
-                return request.answer([None], self._history(model, history or []))[0]
-            if isinstance(user, Hashable):
+                return request.answer([None], self._history(model, [] if history is None else history))[0]
+            if _is_one_user(user):
                 return request.answer_users([user])[0]
             return RecommendationBatch(tuple(request.answer_users(_listed_users(user))))
 
@@ -330,9 +333,12 @@ class Recommender(Component):
         k: int = 10,
         *,
         candidates: Iterable[Any] | None = None,
+        exclude: Iterable[Any] | None = None,
         where: Mapping[str, Any] | None = None,
     ) -> Recommendations:
         """Return the items nearest to ``item``: the mean cosine over text and behaviour.
+
+        Items that have nothing in common with it are left out.
 
         Raises
         ------
@@ -341,9 +347,12 @@ class Recommender(Component):
         """
         model = self._fitted()
         k = check_integer("k", k, minimum=1)
+        if not is_hashable(item):
+            raise ParameterError(f"item must be one id, got {item!r}.")
         with model.lock.reading():
             row = model.interactions.items.row(item, "item", UnknownItemError)
-            rows, scores = model.rank_similar(row, k, self._allowed(model, candidates, where))
+            unwanted = self._rows(model, exclude, "exclude", ignore=True)
+            rows, scores = model.rank_similar(row, k, unwanted, self._allowed(model, candidates, where))
             return _answer(model, None, rows, scores, "similar")
 
     def search(
@@ -352,9 +361,12 @@ class Recommender(Component):
         k: int = 10,
         *,
         candidates: Iterable[Any] | None = None,
+        exclude: Iterable[Any] | None = None,
         where: Mapping[str, Any] | None = None,
     ) -> Recommendations:
         """Return the items whose texts are nearest to ``query``, whoever asks.
+
+        Items whose texts have nothing in common with it are left out.
 
         Raises
         ------
@@ -372,7 +384,8 @@ class Recommender(Component):
             if not any(view.knows(query) for view in model.texts):
                 _warn(f"no encoder knows a word of the query {query[:80]!r}; the answer is empty.")
                 allow = np.empty(0, dtype=np.int32)
-            rows, scores = model.rank_search(query, k, allow)
+            unwanted = self._rows(model, exclude, "exclude", ignore=True)
+            rows, scores = model.rank_search(query, k, unwanted, allow)
             return _answer(model, None, rows, scores, "search")
 
     # -- partial_fit ---------------------------------------------------------------------------------------
@@ -401,14 +414,18 @@ class Recommender(Component):
         if not hasattr(self, "_model"):
             return self.fit(events, items, columns=columns)
         model = self._model
-        names = columns if columns is not None else self._columns
-        read = None if events is None else _read_new_events(model.interactions, events, names)
+        # A mapping given to fit is remembered, and holds where its names occur.
+        strict = columns is not None
+        names = columns if strict else self._columns
+        read = None if events is None else _read_new_events(model.interactions, events, names, strict)
         if read is not None and len(read.users) and not model.factors and _as_list(self.factorizer):
             _warn("this recommender was fitted without events; refit it to learn factors from the new ones.")
-        described = None if items is None else read_items(items, names)
+        described = None if items is None else read_items(items, names, strict=strict)
         texts: list[str] = []
         if described is not None:
             texts = join_text(described, self.text_template) if model.texts else [""] * len(described.ids)
+            if not model.texts and self.encoder is not None and "text" in described.columns:
+                _warn("this recommender was fitted without texts; refit it to read those of the new items.")
         model.learn(read, described, texts, model.encode(texts))
         return self
 
@@ -492,23 +509,24 @@ class Recommender(Component):
         self, model: LiveModel, items: Iterable[Any] | None, what: str, *, ignore: bool = False
     ) -> IntArray:
         """Return the rows of known items; unknown ones are treated as ``unknown_items`` says."""
-        if items is not None:
-            _refuse_single(items, what)
-        rows = []
-        for one in () if items is None else items:
-            row = model.interactions.items.get(one) if isinstance(one, Hashable) else None
-            if row is not None:
-                rows.append(row)
-            elif not ignore:
-                self._meet_unknown(model, one, what)
-        return np.array(rows, dtype=np.int32)
+        listed = [] if items is None else as_list(items, what)
+        rows = [model.interactions.items.get(one) if is_hashable(one) else None for one in listed]
+        if not ignore:
+            unknown = [one for one, row in zip(listed, rows, strict=True) if row is None]
+            self._meet_unknown(model, unknown, what)
+        return np.array([row for row in rows if row is not None], dtype=np.int32)
 
-    def _meet_unknown(self, model: LiveModel, item: Any, what: str) -> None:
-        message = f"unknown item {item!r} in {what}."
+    def _meet_unknown(self, model: LiveModel, items: list[Any], what: str) -> None:
+        if not items or self.unknown_items == "ignore":
+            return
+        hint = model.interactions.items.hint(items[0])
         if self.unknown_items == "raise":
-            raise UnknownItemError(message + model.interactions.items.hint(item))
-        if self.unknown_items == "warn":
-            _warn(f"{message} It is left out.")
+            raise UnknownItemError(f"unknown item {items[0]!r} in {what}.{hint}")
+        if len(items) == 1:
+            _warn(f"unknown item {items[0]!r} in {what}. It is left out.{hint}")
+        else:
+            named = ", ".join(repr(one) for one in items[:3]) + (", …" if len(items) > 3 else "")
+            _warn(f"{len(items)} unknown items in {what}: {named}. They are left out.{hint}")
 
     def _allowed(
         self, model: LiveModel, candidates: Iterable[Any] | None, where: Mapping[str, Any] | None
@@ -526,18 +544,18 @@ class Recommender(Component):
 
     def _history(self, model: LiveModel, history: Iterable[Any] | Mapping[Any, float]) -> Histories:
         """Return one anonymous history as rows."""
-        _refuse_single(history, "history")
         known = model.interactions
-        entries = list(history.items()) if isinstance(history, Mapping) else list(history)
-        rows, weights = [], []
+        entries = list(history.items()) if isinstance(history, Mapping) else as_list(history, "history")
+        rows, weights, unknown = [], [], []
         for entry in entries:
             item, weight = _item_and_weight(entry, known)
-            row = known.items.get(item) if isinstance(item, Hashable) else None
+            row = known.items.get(item) if is_hashable(item) else None
             if row is None:
-                self._meet_unknown(model, item, "history")
+                unknown.append(item)
                 continue
             rows.append(row)
             weights.append(weight)
+        self._meet_unknown(model, unknown, "history")
         ratings = known.events.ratings
         if ratings is None:
             plain = [
@@ -576,7 +594,7 @@ class _Request:
     def _answer_alike(self, users: list[Hashable], is_known: bool) -> list[Recommendations]:
         interactions = self.model.interactions
         if not is_known:
-            return self.answer(users, Histories.of([[]] * len(users), interactions.n_items))
+            return self.answer(users, interactions.no_histories(len(users)))
         rows = np.array([interactions.users.get(user) for user in users], dtype=np.int32)
         return self.answer(users, interactions.histories(rows), rows)
 
@@ -631,32 +649,40 @@ def _basis(by_history: bool, by_context: bool) -> str:
     return "+".join(named) or "popular"
 
 
-def _refuse_single(items: Any, what: str) -> None:
-    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
-        raise ParameterError(f"{what} must be a list of items, got one: {items!r}; wrap it in a list.")
-
-
 def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:
     """Tell an ``(item, weight)`` pair from an item, which may itself be a tuple."""
-    is_item = isinstance(entry, Hashable) and entry in known.items
+    is_item = is_hashable(entry) and entry in known.items
     if not is_item and isinstance(entry, tuple | list) and len(entry) == 2:
         return entry[0], entry[1]
     return entry, None
 
 
+def _is_one_user(user: Any) -> bool:
+    """Tell an id from several; what can be read only once, or counts up, is no id."""
+    if isinstance(user, Iterator | range | KeysView | ValuesView):
+        return False
+    return is_hashable(user) and not hasattr(user, "to_pylist")
+
+
 def _listed_users(users: Any) -> list[Hashable]:
-    listed = users.tolist() if hasattr(users, "tolist") else list(users)
+    listed = as_list(users, "user")
     for position, user in enumerate(listed):
-        if user is None or not isinstance(user, Hashable):
+        if user is None or not is_hashable(user):
             raise ParameterError(f"users must be ids; the one at {position} is {user!r}.")
     return listed
 
 
-def _read_new_events(known: Interactions, events: Any, columns: Mapping[str, str] | None) -> EventTable:
+def _read_new_events(
+    known: Interactions, events: Any, columns: Mapping[str, str] | None, strict: bool
+) -> EventTable:
     """Read events with just the columns that the known ones have."""
     names = _RATED_TUPLE if known.has_ratings else _EVENT_TUPLE
-    read = read_events(events, columns, names)
+    read = read_events(events, columns, names, strict=strict)
+    if read.ratings is not None and not known.has_ratings:
+        _warn("the events known so far have no ratings; those of the new events are left out.")
     timestamps = read.timestamps
+    if timestamps is not None and known.events.timestamps is None and known.n_events:
+        _warn("the events known so far have no times; those of the new events are left out.")
     if known.events.timestamps is not None and timestamps is None:
         timestamps = np.full(len(read.users), known.last_timestamp or 0.0)
     if known.has_ratings and read.ratings is None and len(read.users):

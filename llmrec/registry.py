@@ -99,7 +99,8 @@ def resolve(role: str, component: Any, *, also: tuple[type[Component], ...] = ()
         if isinstance(component, type):
             got = f"the class {component.__name__}; call it: {component.__name__}()"
         names = ", ".join(map(repr, available(role)))
-        raise ComponentError(f"{role} must be a {wanted.__name__} or one of {names}; got {got}.")
+        article = "an" if wanted.__name__[0] in "AEIOU" else "a"
+        raise ComponentError(f"{role} must be {article} {wanted.__name__} or one of {names}; got {got}.")
     return component  # type: ignore[return-value]
 
 

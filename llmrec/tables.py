@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import string
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.errors import DataError, MissingColumnError, ParameterError, nearest
+from llmrec.validation import as_list, is_hashable
 
 __all__ = ["EventTable", "ItemTable", "join_text", "read_events", "read_items"]
 
@@ -45,9 +46,15 @@ class ItemTable:
 
 
 def read_events(
-    table: Any, columns: Mapping[str, str] | None = None, tuple_names: Sequence[str] = EVENT_TUPLE
+    table: Any,
+    columns: Mapping[str, Any] | None = None,
+    tuple_names: Sequence[str] = EVENT_TUPLE,
+    *,
+    strict: bool = True,
 ) -> EventTable:
     """Read events from a frame, a list of tuples or dicts, or a sparse matrix (users × items).
+
+    With ``strict=False`` a column that ``columns`` names may be missing: our own name for it is then tried.
 
     Raises
     ------
@@ -58,7 +65,8 @@ def read_events(
     """
     if sparse.issparse(table):
         return _read_matrix(table)
-    read = _renamed(_read_columns(table, tuple_names, "events"), columns, EVENT_COLUMNS, "events")
+    read = _read_columns(table, tuple_names, "events")
+    read = _renamed(read, columns, EVENT_COLUMNS, "events", strict)
     _require(read, ("user", "item"), "events")
     weights = _numbers(read.get("weight"), "weight")
     if weights is not None and np.any(weights <= 0):
@@ -77,14 +85,15 @@ def read_events(
     )
 
 
-def read_items(table: Any, columns: Mapping[str, str] | None = None) -> ItemTable:
+def read_items(table: Any, columns: Mapping[str, Any] | None = None, *, strict: bool = True) -> ItemTable:
     """Read items from a frame, or a list of ``(item, text)`` tuples or of dicts; a mapping is id → text.
 
     An item listed twice counts once; its last row is taken.
     """
+    _check_mapping(columns)
     if isinstance(table, Mapping) and not _looks_like_columns(table, (columns or {}).get("item", "item")):
         table = list(table.items())
-    read = _renamed(_read_columns(table, ITEM_TUPLE, "items"), columns, ("item", "text"), "items")
+    read = _renamed(_read_columns(table, ITEM_TUPLE, "items"), columns, ("item", "text"), "items", strict)
     _require(read, ("item",), "items")
     ids = _ids(read.pop("item"), "item")
     last = {one: position for position, one in enumerate(ids)}
@@ -92,7 +101,7 @@ def read_items(table: Any, columns: Mapping[str, str] | None = None) -> ItemTabl
     return ItemTable(
         list(last),
         {
-            name: [None if _is_missing(values[at]) else values[at] for at in kept]
+            name: [None if _is_missing(values[at]) else _plain(values[at]) for at in kept]
             for name, values in read.items()
         },
     )
@@ -110,19 +119,16 @@ def join_text(items: ItemTable, template: str | None) -> list[str]:
     ['Jaws: A shark.', 'Heat:']
     """
     template = "{text}" if template is None else template
-    fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    fields = _fields(template)
+    columns = {"item": items.ids, **items.columns}
     for name in fields:
-        if name not in items.columns:
+        if name not in columns:
             raise MissingColumnError(
                 f"no column {name!r} in the items; found {_listed(items.columns)}. "
                 "Rename it by columns={'text': 'your column'}, or name the columns to join by "
                 f"text_template, such as '{{title}}. {{genres}}'.{nearest(name, items.columns)}"
             )
-    if not fields:
-        raise ParameterError(
-            f"text_template {template!r} names no column; write it as '{{title}}. {{genres}}'."
-        )
-    rows = zip(*(items.columns[name] for name in fields), strict=True)
+    rows = zip(*(columns[name] for name in fields), strict=True)
     if template == "{text}":
         return ["" if _is_missing(value) else str(value) for (value,) in rows]
     return [
@@ -130,10 +136,37 @@ def join_text(items: ItemTable, template: str | None) -> list[str]:
     ]
 
 
+def _fields(template: Any) -> list[str]:
+    """Return the columns that a template names, in order."""
+    example = "write it as '{title}. {genres}'"
+    if not isinstance(template, str):
+        raise ParameterError(f"text_template must be a text, got {template!r}; {example}.")
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ParameterError(f"text_template {template!r} is not well formed: {error}; {example}.") from error
+    if any(form or conversion for _, _, form, conversion in parts):
+        raise ParameterError(f"text_template {template!r} formats a value; it takes plain names: {example}.")
+    fields = [name for _, name, _, _ in parts if name is not None]
+    if not fields:
+        raise ParameterError(f"text_template {template!r} names no column; {example}.")
+    return fields
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
     return "" if _is_missing(value) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of numpy or pandas as Python's own, which a model folder can hold."""
+    if isinstance(value, np.generic):
+        return value.item()
+    for method in ("to_pydatetime", "to_pytimedelta"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    return value
 
 
 def _is_missing(value: Any) -> bool:
@@ -148,15 +181,15 @@ def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
 
 
 def _looks_like_columns(table: Mapping[Any, Any], item: str) -> bool:
-    return item in table and not isinstance(table[item], str)
+    return item in table and not isinstance(table[item], str) and isinstance(table[item], Iterable)
 
 
 def _read_columns(table: Any, tuple_names: Sequence[str], what: str) -> Columns:
     if isinstance(table, Mapping):
-        return {str(name): list(values) for name, values in table.items()}
-    frame = _native_frame(table)
+        return _columns_of_mapping(table, what)
+    frame = _native_frame(table, what)
     if frame is not None:
-        return {str(name): frame[name].to_list() for name in frame.columns}
+        return {str(name): frame.get_column(name).to_list() for name in frame.columns}
     if isinstance(table, str | bytes) or not hasattr(table, "__iter__"):
         raise DataError(
             f"{what} must be a pandas, polars or pyarrow frame, or a list of tuples or dicts; "
@@ -168,11 +201,31 @@ def _read_columns(table: Any, tuple_names: Sequence[str], what: str) -> Columns:
     return _columns_of_tuples(rows, tuple_names, what)
 
 
-def _native_frame(table: Any) -> Any:
+def _columns_of_mapping(table: Mapping[Any, Any], what: str) -> Columns:
+    read: Columns = {}
+    for name, values in table.items():
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            raise DataError(
+                f"{what} as a dict hold a list for each column; {name!r} is {values!r}. "
+                "For one row, pass a list of one dict."
+            )
+        read[str(name)] = as_list(values, f"column {name!r}")
+    lengths = {name: len(values) for name, values in read.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"the columns of the {what} differ in length: {lengths}.")
+    return read
+
+
+def _native_frame(table: Any, what: str) -> Any:
     if isinstance(table, list | tuple) or type(table).__module__ == "builtins":
         return None
     import narwhals as nw
 
+    names = list(table.columns) if type(table).__module__.startswith("pandas") else []
+    if any(isinstance(name, tuple) for name in names) or len(set(names)) < len(names):
+        raise DataError(f"the {what} need one name for each column, all different; found {_listed(names)}.")
+    if names and not all(isinstance(name, str) for name in names):
+        table = table.rename(columns=str)
     frame = nw.from_native(table, eager_only=False, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
@@ -194,28 +247,43 @@ def _columns_of_tuples(rows: list[Any], tuple_names: Sequence[str], what: str) -
     names = getattr(rows[0], "_fields", tuple_names)
     for position, row in enumerate(rows):
         if not isinstance(row, list | tuple) or not 2 <= len(row) <= len(names) or len(row) != len(rows[0]):
+            more = f"[, {', '.join(names[2:])}]" if len(names) > 2 else ""
             raise DataError(
-                f"{what} as tuples are ({', '.join(names[:2])}[, {', '.join(names[2:])}]), "
+                f"{what} as tuples are ({', '.join(names[:2])}{more}), "
                 f"all of one length; row {position} is {row!r}."
             )
     return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=False)}
 
 
-def _renamed(read: Columns, columns: Mapping[str, str] | None, ours: Sequence[str], what: str) -> Columns:
-    """Give the caller's columns our names; a mapping for the other table's columns is left alone."""
-    renamed = dict(read)
-    for name, theirs in (columns or {}).items():
-        if name not in (*EVENT_COLUMNS, "text"):
-            known = (*EVENT_COLUMNS, "text")
+def _check_mapping(columns: Any) -> None:
+    if columns is None:
+        return
+    if not isinstance(columns, Mapping):
+        raise ParameterError(
+            f"columns= maps our names to yours, such as {{'item': 'movieId'}}; got {columns!r}."
+        )
+    known = (*EVENT_COLUMNS, "text")
+    for name in columns:
+        if name not in known:
             raise ParameterError(
                 f"columns= maps our names to yours; {name!r} is none of ours ({_listed(known)})."
                 f"{nearest(name, known)}"
             )
-        if name in ours and theirs in read:
+
+
+def _renamed(
+    read: Columns, columns: Mapping[str, Any] | None, ours: Sequence[str], what: str, strict: bool
+) -> Columns:
+    """Give the caller's columns our names; a mapping for the other table's columns is left alone."""
+    _check_mapping(columns)
+    names = {name: str(theirs) for name, theirs in (columns or {}).items() if name in ours}
+    renamed = dict(read)
+    for name, theirs in names.items():
+        if theirs in read:
             renamed[name] = read[theirs]
-            if theirs not in (columns or {}) and theirs != name:
+            if theirs not in names and theirs != name:
                 renamed.pop(theirs, None)
-        elif name in ours and name in ("user", "item"):
+        elif strict:
             raise MissingColumnError(
                 f"columns= says that {name!r} is {theirs!r}, and there is no such column in the {what}; "
                 f"found {_listed(read)}.{nearest(theirs, read)}"
@@ -236,7 +304,7 @@ def _ids(values: list[Any], name: str) -> list[Hashable]:
     for position, value in enumerate(values):
         if _is_missing(value):
             raise DataError(f"row {position} has no {name} ({value!r}); every row needs one.")
-        if not isinstance(value, Hashable):
+        if not is_hashable(value):
             raise DataError(f"{name} ids must be hashable; row {position} has {value!r}.")
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
@@ -247,7 +315,10 @@ def _numbers(values: list[Any] | None, name: str) -> npt.NDArray[np.float64] | N
     try:
         numbers = np.asarray([np.nan if _is_missing(value) else value for value in values], dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"column {name!r} must hold numbers: {error}.") from error
+        allowed = "numbers"
+        if name == "timestamp":
+            allowed = "seconds or dates (texts become dates by pandas.to_datetime)"
+        raise DataError(f"column {name!r} must hold {allowed}: {error}.") from error
     with np.errstate(over="ignore"):
         usable = np.isfinite(numbers.astype(np.float32)) if name != "timestamp" else np.isfinite(numbers)
     if not usable.all():

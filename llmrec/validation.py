@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +15,54 @@ if TYPE_CHECKING:
     from llmrec.base import FloatArray, Matrix
 
 __all__ = [
+    "as_list",
     "check_choice",
     "check_fitted",
     "check_integer",
     "check_matrix",
     "check_number",
     "check_texts",
+    "is_hashable",
 ]
+
+
+def is_hashable(value: object) -> bool:
+    """Whether ``value`` can be an id; a tuple that holds a list cannot.
+
+    Examples
+    --------
+    >>> is_hashable((1, 2)), is_hashable((1, [2]))
+    (True, False)
+    """
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def as_list(values: Iterable[Any], name: str) -> list[Any]:
+    """Return a list, array, series or other collection as a list of plain values.
+
+    Raises
+    ------
+    ParameterError
+        If it is one value, a text or a frame.
+
+    Examples
+    --------
+    >>> as_list(np.array([3, 4]), "candidates")
+    [3, 4]
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ParameterError(f"{name} must be a list of items, got one: {values!r}; wrap it in a list.")
+    if hasattr(values, "columns"):
+        raise ParameterError(f"{name} must be a list or one column, got a {type(values).__name__}.")
+    for method in ("to_pylist", "tolist", "to_list"):
+        if hasattr(values, method):
+            listed = getattr(values, method)()
+            return listed if isinstance(listed, list) else [listed]
+    return list(values)
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:

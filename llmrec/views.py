@@ -154,6 +154,7 @@ class TextView(Component, View):
 
     def for_items(self, warm: IntArray | None) -> Self:
         """Return a view of the same vectors whose metric is that of other warm items."""
+        check_fitted(self, "vectors_")
         other = copy.copy(self)
         other.operator_ = self._operator(warm)
         return other
@@ -168,6 +169,7 @@ class TextView(Component, View):
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return unit vectors of texts; a blank text has zeros. Equal texts are encoded once."""
+        check_fitted(self, "encoder_")
         distinct = {text: position for position, text in enumerate(dict.fromkeys(texts))}
         vectors = check_matrix(
             self.encoder_.encode(list(distinct)),
@@ -202,6 +204,7 @@ class TextView(Component, View):
 
     def extend(self, rows: IntArray, vectors: Matrix) -> None:
         """Take the vectors of new or changed texts, from :meth:`encode`."""
+        check_fitted(self, "vectors_")
         self.vectors_ = replace_rows(self.vectors_, rows, vectors)
         self.present_ = grown(self.present_, self.vectors_.shape[0])
         self.present_[rows] = row_norms(vectors) > 0
@@ -274,10 +277,15 @@ class FactorView(View):
         support = np.ones(len(histories)) if self.kind == "popularity" else known.lengths
         return ViewVectors(self.name, self.kind, vectors, support.astype(np.float32))
 
+    def make_room(self, interactions: Interactions) -> None:
+        """Give new users and items a row; called for all views before one of them learns and may fail."""
+        if isinstance(self.factorizer, FactorModel) and self.updater is not None:
+            self.factorizer.resize(interactions.n_users, interactions.n_items)
+
     def learn(self, interactions: Interactions, events: Events) -> IntArray:
         """Fold events in, which ``interactions`` already hold; return the item rows that moved."""
         if isinstance(self.factorizer, FactorModel) and self.updater is not None:
-            self.factorizer.resize(interactions.n_users, interactions.n_items)
+            self.make_room(interactions)
             return self.updater.update(OnlineState(self.factorizer, interactions), events)
         return self.factorizer.partial_fit(interactions, events)
 

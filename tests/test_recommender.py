@@ -559,7 +559,8 @@ def test_events_without_times_follow_the_latest():
 
 
 def test_times_are_dropped_where_none_were_known(rec):
-    rec.partial_fit([("h0", "emma", 2.0, 100.0)])
+    with pytest.warns(LLMRecWarning, match="have no times"):
+        rec.partial_fit([("h0", "emma", 2.0, 100.0)])
     assert rec.interactions_.events.timestamps is None
     assert rec.interactions_.events.weights[-1] == 2.0
 

@@ -179,7 +179,7 @@ class ALSFactorizer(FactorModel):
     @property
     def learnable(self) -> tuple[FloatArray, FloatArray]:
         """Masks of the coordinates that a gradient may move: not the constants beside the biases."""
-        users, items = np.ones((2, self.item_vectors_.shape[1]), dtype=np.float32)
+        users, items = np.ones((2, self.item_vectors().shape[1]), dtype=np.float32)
         if self.feedback == "explicit":
             users[-2] = items[-1] = 0
         return users, items

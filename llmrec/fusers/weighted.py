@@ -70,6 +70,7 @@ class WeightedFuser(Fuser):
     def fit(self, views: Sequence[ViewVectors], interactions: Interactions | None) -> Self:
         """Fit the maps from text to factors, of items and of queries."""
         self._check_parameters()
+        _refuse_sparse(views)
         self.scales_ = _block_scales(views)
         text, factors = self._sides(views)
         self.item_map_ = self.query_map_ = self.item_norms_ = self.query_norms_ = None
@@ -117,12 +118,7 @@ class WeightedFuser(Fuser):
         """Join all text views into one and all others into another, each block on the scale of its scores."""
         texts = [view for view in views if view.kind == "text"]
         others = [view for view in views if view.kind != "text"]
-        for view in others:
-            if sparse.issparse(view.vectors):
-                raise ComponentError(
-                    f"WeightedFuser adds vectors in the space of the factors, and the view {view.name!r} is "
-                    "sparse; use ConcatFuser to join it."
-                )
+        _refuse_sparse(others)
         if texts and others and all(view.kind == "popularity" for view in others):
             raise ComponentError(
                 "WeightedFuser maps text into the space of factors, and there is none beside the popularity; "
@@ -156,6 +152,15 @@ class WeightedFuser(Fuser):
         if self.alpha == "adaptive":
             return np.asarray(self.kappa / (self.kappa + support), dtype=np.float32)
         return np.full(len(support), self.alpha, dtype=np.float32)
+
+
+def _refuse_sparse(views: Sequence[ViewVectors]) -> None:
+    for view in views:
+        if view.kind != "text" and sparse.issparse(view.vectors):
+            raise ComponentError(
+                f"WeightedFuser adds vectors in the space of the factors, and the view {view.name!r} is "
+                "sparse; use ConcatFuser to join it."
+            )
 
 
 def _block_scales(views: Sequence[ViewVectors]) -> dict[str, float]:

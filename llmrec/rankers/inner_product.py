@@ -27,6 +27,12 @@ class InnerProductRanker(ExactRanker):
         Items scored at a time; bounds memory at ``min(n_queries, 256) * block_size * 4`` bytes.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A subclass with a score of its own must not get inner products back for its best items.
+        if "score" in vars(cls) and "rescore" not in vars(cls):
+            cls.rescore = ExactRanker.rescore  # type: ignore[assignment, method-assign]
+
     def score(self, queries: Matrix, items: Any) -> FloatArray:
         """Return the inner products."""
         return dot(queries, items)
