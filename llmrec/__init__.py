@@ -22,7 +22,7 @@ _HOMES = {
         "packaged_model_folder",
     ],
     "llmrec.errors": ["LLMRecError", "LLMRecWarning"],
-    "llmrec.factorizers": ["ALSFactorizer", "ItemKNN", "Popularity", "SVDFactorizer"],
+    "llmrec.factorizers": ["EASE", "ALSFactorizer", "ItemKNN", "Popularity", "SVDFactorizer"],
     "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "WeightedFuser"],
     "llmrec.interactions": ["Interactions"],
     "llmrec.progress": ["show_progress"],
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         packaged_model_folder,
     )
     from llmrec.errors import LLMRecError, LLMRecWarning
-    from llmrec.factorizers import ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
+    from llmrec.factorizers import EASE, ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
     from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser
     from llmrec.interactions import Interactions
     from llmrec.progress import show_progress

@@ -37,6 +37,7 @@ _BUILT_IN = {
     },
     "factorizer": {
         "als": "llmrec.factorizers:ALSFactorizer",
+        "ease": "llmrec.factorizers:EASE",
         "item-knn": "llmrec.factorizers:ItemKNN",
         "popularity": "llmrec.factorizers:Popularity",
         "svd": "llmrec.factorizers:SVDFactorizer",

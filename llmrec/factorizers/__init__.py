@@ -1,8 +1,9 @@
 """Factorizers: vectors of items and of histories, learned from behaviour."""
 
 from llmrec.factorizers.als import ALSFactorizer
+from llmrec.factorizers.ease import EASE
 from llmrec.factorizers.item_knn import ItemKNN
 from llmrec.factorizers.popularity import Popularity
 from llmrec.factorizers.svd import SVDFactorizer
 
-__all__ = ["ALSFactorizer", "ItemKNN", "Popularity", "SVDFactorizer"]
+__all__ = ["EASE", "ALSFactorizer", "ItemKNN", "Popularity", "SVDFactorizer"]

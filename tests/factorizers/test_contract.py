@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmrec.factorizers import ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
+from llmrec.factorizers import EASE, ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
 from llmrec.testing import component_checks
 
 COMPONENTS = [
@@ -12,6 +12,8 @@ COMPONENTS = [
     ALSFactorizer(4, feedback="explicit", regularization=0.1, sweeps=5, progress=False),
     SVDFactorizer(3),
     SVDFactorizer(3, feedback="explicit"),
+    EASE(),
+    EASE(2.0, content_weight=1.0),
     ItemKNN(5),
     Popularity(),
     Popularity(half_life=5),
