@@ -22,7 +22,14 @@ _HOMES = {
         "packaged_model_folder",
     ],
     "llmrec.errors": ["LLMRecError", "LLMRecWarning"],
-    "llmrec.factorizers": ["EASE", "ALSFactorizer", "ItemKNN", "Popularity", "SVDFactorizer"],
+    "llmrec.factorizers": [
+        "EASE",
+        "ALSFactorizer",
+        "ItemKNN",
+        "Popularity",
+        "SVDFactorizer",
+        "LinearAutoencoder",
+    ],
     "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "WeightedFuser"],
     "llmrec.interactions": ["Interactions"],
     "llmrec.progress": ["show_progress"],
@@ -56,7 +63,14 @@ if TYPE_CHECKING:
         packaged_model_folder,
     )
     from llmrec.errors import LLMRecError, LLMRecWarning
-    from llmrec.factorizers import EASE, ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
+    from llmrec.factorizers import (
+        EASE,
+        ALSFactorizer,
+        ItemKNN,
+        LinearAutoencoder,
+        Popularity,
+        SVDFactorizer,
+    )
     from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser
     from llmrec.interactions import Interactions
     from llmrec.progress import show_progress

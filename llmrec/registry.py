@@ -39,6 +39,7 @@ _BUILT_IN = {
         "als": "llmrec.factorizers:ALSFactorizer",
         "ease": "llmrec.factorizers:EASE",
         "item-knn": "llmrec.factorizers:ItemKNN",
+        "linear-autoencoder": "llmrec.factorizers:LinearAutoencoder",
         "popularity": "llmrec.factorizers:Popularity",
         "svd": "llmrec.factorizers:SVDFactorizer",
     },

@@ -3,7 +3,15 @@
 from llmrec.factorizers.als import ALSFactorizer
 from llmrec.factorizers.ease import EASE
 from llmrec.factorizers.item_knn import ItemKNN
+from llmrec.factorizers.linear_autoencoder import LinearAutoencoder
 from llmrec.factorizers.popularity import Popularity
 from llmrec.factorizers.svd import SVDFactorizer
 
-__all__ = ["EASE", "ALSFactorizer", "ItemKNN", "Popularity", "SVDFactorizer"]
+__all__ = [
+    "EASE",
+    "ALSFactorizer",
+    "ItemKNN",
+    "LinearAutoencoder",
+    "Popularity",
+    "SVDFactorizer",
+]

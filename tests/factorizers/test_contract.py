@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+<<<<<<< HEAD
 from llmrec.factorizers import EASE, ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
+=======
+from llmrec.factorizers import ALSFactorizer, ItemKNN, LinearAutoencoder, Popularity, SVDFactorizer
+>>>>>>> 2c54042 (Add a linear autoencoder, EASE at the price of a factor model)
 from llmrec.testing import component_checks
 
 COMPONENTS = [
@@ -15,6 +19,7 @@ COMPONENTS = [
     EASE(),
     EASE(2.0, content_weight=1.0),
     ItemKNN(5),
+    LinearAutoencoder(3, epochs=8, batch_size=8, progress=False),
     Popularity(),
     Popularity(half_life=5),
     Popularity(half_life=None),
