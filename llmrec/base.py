@@ -216,6 +216,14 @@ class FactorModel(Factorizer):
     def fold_in_items(self, audiences: Histories) -> FloatArray:
         """Return ``(len(audiences), dim)``: the exact solution for each audience, users held fixed."""
 
+    def solve_items(self, interactions: Interactions, item_rows: IntArray) -> FloatArray:
+        """Return the exact vectors of some items, users held fixed: ``(n, dim)``.
+
+        By default the fold-in of their audiences; a model that knows more of an item than its audience
+        adds it here.
+        """
+        return self.fold_in_items(interactions.audiences(item_rows))
+
     @abstractmethod
     def targets(self, events: Events) -> FloatArray:
         """Return ``(n_events,)``: the score that each event asks for (1 for implicit feedback)."""

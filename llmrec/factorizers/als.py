@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from llmrec.base import FactorModel, FloatArray
+from llmrec.base import ContentFactorizer, FactorModel, FloatArray, IntArray, Matrix
+from llmrec.errors import DataError
+from llmrec.factorizers.content_prior import TextMap, prior_shares
 from llmrec.factorizers.least_squares import DoubleArray, solve_rows, squared_loss
 from llmrec.factorizers.rating_bias import RatingBias, damped_means, with_item_bias, with_user_bias
 from llmrec.progress import progress_bar
-from llmrec.validation import check_choice, check_fitted, check_integer, check_number
+from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
+from llmrec.vectors import grown, replace_rows, row_norms, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,7 +27,7 @@ _UNOBSERVED_WEIGHT = 0.3
 _UNOBSERVED_SHARE = 30.0
 
 
-class ALSFactorizer(FactorModel):
+class ALSFactorizer(FactorModel, ContentFactorizer):
     r"""Matrix factorization by alternating least squares, for implicit or explicit feedback.
 
     The first factor model to try: exact fold-in of new users and items, good on dense and on sparse
@@ -57,6 +61,11 @@ class ALSFactorizer(FactorModel):
         sparse catalogue.
     frequency_exponent : float, default 1.0
         :math:`\nu`: 1 regularises frequent users and items more, 0 all alike.
+    content_prior : float, default 0.0
+        How many events an item's text counts for. Above 0, item vectors are drawn not towards 0 but towards
+        :math:`\kappa / (\kappa + n_i) W^T t_i`, where :math:`t_i` is the text vector, :math:`n_i` the number
+        of events, and :math:`W` a ridge regression of the item vectors on their texts, fitted anew each
+        sweep. An item without events then has the vector that its text suggests, one with many forgets it.
     damping : float, default 5.0
         Explicit feedback: biases are drawn towards 0 as if by this many ratings at the mean.
     sweeps : int, default 15
@@ -77,6 +86,10 @@ class ALSFactorizer(FactorModel):
         The :math:`a_0` that was used.
     losses_ : list of float
         The loss after each sweep.
+    content_ : ndarray or csr_array of shape (n_items, content_dim), or None
+        The text vectors, if they are read.
+    text_map_ : ndarray of shape (content_dim, factors), or None
+        The regression of item vectors on texts.
 
     Examples
     --------
@@ -97,6 +110,7 @@ class ALSFactorizer(FactorModel):
         regularization: float = 0.01,
         unobserved_weight: float | str = "auto",
         frequency_exponent: float = 1.0,
+        content_prior: float = 0.0,
         damping: float = 5.0,
         sweeps: int = 15,
         tolerance: float = 1e-4,
@@ -108,14 +122,15 @@ class ALSFactorizer(FactorModel):
         self.regularization = regularization
         self.unobserved_weight = unobserved_weight
         self.frequency_exponent = frequency_exponent
+        self.content_prior = content_prior
         self.damping = damping
         self.sweeps = sweeps
         self.tolerance = tolerance
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, interactions: Interactions) -> Self:
-        """Learn both factors from all events.
+    def fit(self, interactions: Interactions, content: Matrix | None = None) -> Self:
+        """Learn both factors from all events, and the text map if there are texts to be read.
 
         Raises
         ------
@@ -123,6 +138,8 @@ class ALSFactorizer(FactorModel):
             If the feedback is explicit and the events have no ratings.
         """
         factors = self._check_parameters()
+        self.content_ = self._check_content(content, interactions.n_items)
+        self.text_map_: FloatArray | None = None
         histories = interactions.histories()
         if self.feedback == "implicit":
             weights, targets, bias = histories.weight_matrix(), None, None
@@ -155,15 +172,55 @@ class ALSFactorizer(FactorModel):
 
     def fold_in_items(self, audiences: Histories) -> FloatArray:
         """Return the exact item vectors for these audiences, users held fixed: ``(n, dim)``."""
+        return self._folded_items(audiences, None)
+
+    def _folded_items(self, audiences: Histories, prior: FloatArray | None) -> FloatArray:
         check_fitted(self, "user_vectors_")
         users = self.user_vectors_
         if self.feedback == "implicit":
-            return self._solve(audiences.weight_matrix(), None, users)
+            return self._solve(audiences.weight_matrix(), None, users, prior)
         ratings = audiences.rating_matrix()
         user_bias = users[:, -1] - np.float32(self.mean_rating_)
         bias = damped_means(ratings, self.mean_rating_, user_bias, self.damping)
-        items = self._solve_residuals(ratings, bias, users[:, -1], users[:, :-2])
+        items = self._solve_residuals(ratings, bias, users[:, -1], users[:, :-2], prior)
         return with_item_bias(items, bias)
+
+    def _prior(self, item_rows: IntArray, counts: npt.NDArray[np.int64]) -> FloatArray | None:
+        """Return what the texts of some items suggest, ``(n, factors)``, by how few events they have."""
+        if self.content_ is None or self.text_map_ is None:
+            return None
+        suggested = take_rows(self.content_, item_rows) @ self.text_map_
+        return np.asarray(suggested * prior_shares(counts, self.content_prior)[:, None], dtype=np.float32)
+
+    def solve_items(self, interactions: Interactions, item_rows: IntArray) -> FloatArray:
+        """Return the exact vectors of some items, users held fixed, each drawn towards its text."""
+        audiences = interactions.audiences(item_rows)
+        prior = self._prior(item_rows, audiences.lengths)
+        return self._folded_items(audiences, prior)
+
+    def learn_content(self, item_rows: IntArray, content: Matrix) -> IntArray:
+        """Place items of which only the text is known; return their rows.
+
+        The text of an item with events counts from its next event on.
+        """
+        check_fitted(self, "item_vectors_")
+        if self.content_ is None or self.text_map_ is None or not len(item_rows):
+            return np.empty(0, dtype=np.int32)
+        self.content_ = replace_rows(self.content_, item_rows, content)
+        self.item_vectors_ = grown(self.item_vectors_, int(item_rows.max()) + 1)
+        blank = np.unique(item_rows[row_norms(self.item_vectors_[item_rows]) == 0])
+        placed = take_rows(self.content_, blank) @ self.text_map_
+        if self.feedback == "explicit":
+            placed = with_item_bias(placed, np.zeros(len(blank), dtype=np.float32))
+        self.item_vectors_[blank] = placed
+        return blank.astype(np.int32)
+
+    def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
+        """Return each item's events, and 1 at least for an item whose text is read."""
+        if self.content_ is None:
+            return item_counts
+        has_text = (row_norms(take_rows(self.content_, item_rows)) > 0).astype(np.float32)
+        return np.maximum(item_counts, has_text)
 
     def targets(self, events: Events) -> FloatArray:
         """Return 1 for each implicit event, the rating of each explicit one."""
@@ -192,10 +249,19 @@ class ALSFactorizer(FactorModel):
         else:
             check_number("unobserved_weight", self.unobserved_weight, 0)
         check_number("frequency_exponent", self.frequency_exponent)
+        check_number("content_prior", self.content_prior, 0)
         check_number("damping", self.damping, 0)
         check_number("tolerance", self.tolerance, 0)
         check_integer("sweeps", self.sweeps, minimum=1)
         return check_integer("factors", self.factors, minimum=1)
+
+    def _check_content(self, content: Matrix | None, n_items: int) -> Matrix | None:
+        if content is None or self.content_prior == 0:
+            return None
+        checked = check_matrix(content, "content")
+        if checked.shape[0] != n_items:
+            raise DataError(f"content has {checked.shape[0]} rows for {n_items} items.")
+        return checked
 
     def _unobserved_weight(self, weights: Any) -> float:
         if not isinstance(self.unobserved_weight, str):
@@ -207,35 +273,57 @@ class ALSFactorizer(FactorModel):
         self, weights: Any, targets: FloatArray | None, items: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         by_item, item_targets = _transposed(weights, targets)
+        rows, counts = np.arange(len(items), dtype=np.int32), np.diff(by_item.indptr)
+        mapping = None if self.content_ is None else TextMap(self.content_, counts)
         self.losses_: list[float] = []
         bar = progress_bar(range(self.sweeps), description="ALS sweeps", enabled=self.progress)
         users = self._solve(weights, targets, items)
         for _ in bar:
-            items = self._solve(by_item, item_targets, users)
+            items = self._solve(by_item, item_targets, users, self._prior(rows, counts))
+            if mapping is not None:
+                self.text_map_ = mapping.fit(items)
             users = self._solve(weights, targets, items)
             self.losses_.append(self._loss(weights, targets, users, items))
             bar.set_postfix_str(f"loss {self.losses_[-1]:.5g}", refresh=False)
             if self._has_converged():
                 break
         bar.close()
+        placed = self._prior(rows[counts == 0], counts[counts == 0])
+        if placed is not None:
+            items[counts == 0] = placed
         return users, items
 
     def _has_converged(self) -> bool:
         if len(self.losses_) < 2:
             return False
         before, now = self.losses_[-2:]
-        return before - now < self.tolerance * abs(before)
+        # A prior that moves with the text map may raise the loss again.
+        return abs(before - now) < self.tolerance * abs(before)
 
-    def _solve(self, weights: Any, targets: FloatArray | None, vectors: FloatArray) -> FloatArray:
-        return solve_rows(weights, targets, vectors, self._background(vectors), self._ridge(weights, vectors))
+    def _solve(
+        self,
+        weights: Any,
+        targets: FloatArray | None,
+        vectors: FloatArray,
+        prior: FloatArray | None = None,
+    ) -> FloatArray:
+        ridge = self._ridge(weights, vectors)
+        return solve_rows(weights, targets, vectors, self._background(vectors), ridge, prior)
 
     def _solve_residuals(
-        self, ratings: Any, row_bias: FloatArray, column_bias: FloatArray, vectors: FloatArray
+        self,
+        ratings: Any,
+        row_bias: FloatArray,
+        column_bias: FloatArray,
+        vectors: FloatArray,
+        prior: FloatArray | None = None,
     ) -> FloatArray:
         ones = ratings.copy()
         ones.data = np.ones_like(ratings.data)
         owners = np.repeat(np.arange(ratings.shape[0]), np.diff(ratings.indptr))
-        return self._solve(ones, ratings.data - row_bias[owners] - column_bias[ratings.indices], vectors)
+        return self._solve(
+            ones, ratings.data - row_bias[owners] - column_bias[ratings.indices], vectors, prior
+        )
 
     def _background(self, vectors: FloatArray) -> DoubleArray | None:
         """Return what all unobserved pairs ask for: one matrix for all rows, the Gramian trick."""

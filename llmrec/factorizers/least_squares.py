@@ -24,6 +24,7 @@ def solve_rows(
     vectors: FloatArray,
     background: DoubleArray | None,
     ridge: DoubleArray,
+    prior: FloatArray | None = None,
 ) -> FloatArray:
     r"""Solve for each row its own least-squares problem over the columns that it has entries for.
 
@@ -43,6 +44,9 @@ def solve_rows(
         ``B``, symmetric and positive semidefinite, the same for all rows.
     ridge : ndarray of shape (n_rows,)
         The ``λ``, above 0.
+    prior : ndarray of shape (n_rows, dim), optional
+        What is drawn towards in place of 0: the last two terms are then those of ``x`` less its prior, and
+        a row without entries gets its prior.
 
     Notes
     -----
@@ -55,14 +59,15 @@ def solve_rows(
     rotated = vectors.astype(np.float64) @ basis
     roots = np.sqrt(weights.data, dtype=np.float64)
     wanted = roots if targets is None else roots * targets
-    solution = np.zeros((weights.shape[0], dim))
+    centres = np.zeros((weights.shape[0], dim)) if prior is None else prior.astype(np.float64) @ basis
+    solution = centres.copy()
     with threadpool_limits(limits=1, user_api="blas"):
         for rows in _chunks(np.diff(weights.indptr), dim):
             entries, held = _padded_entries(weights.indptr, rows)
             design = rotated[weights.indices[entries]] * np.where(held, roots[entries], 0)[..., None]
-            right = np.where(held, wanted[entries], 0)[..., None]
+            right = np.where(held, wanted[entries], 0)[..., None] - design @ centres[rows][..., None]
             diagonal = np.maximum(values, 0) + ridge[rows, None]
-            solution[rows] = _solve_chunk(design, right, diagonal)
+            solution[rows] += _solve_chunk(design, right, diagonal)
     return np.ascontiguousarray(solution @ basis.T, dtype=np.float32)
 
 

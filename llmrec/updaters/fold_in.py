@@ -55,7 +55,7 @@ class FoldInUpdater(OnlineUpdater):
             limit = check_integer("max_audience", self.max_audience, minimum=0)
             items = items[interactions.item_counts[items] <= limit]
         if len(items):
-            model.set_item_vectors(items, model.fold_in_items(interactions.audiences(items)))
+            model.set_item_vectors(items, model.solve_items(interactions, items.astype(np.int32)))
         users = np.unique(events.user_rows)
         model.set_user_vectors(users, model.query_vectors(interactions.histories(users)))
         return items.astype(np.int32)

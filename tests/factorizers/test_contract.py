@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-<<<<<<< HEAD
-from llmrec.factorizers import EASE, ALSFactorizer, ItemKNN, Popularity, SVDFactorizer
-=======
-from llmrec.factorizers import ALSFactorizer, ItemKNN, LinearAutoencoder, Popularity, SVDFactorizer
->>>>>>> 2c54042 (Add a linear autoencoder, EASE at the price of a factor model)
+from llmrec.factorizers import (
+    EASE,
+    ALSFactorizer,
+    ItemKNN,
+    LinearAutoencoder,
+    Popularity,
+    SVDFactorizer,
+)
 from llmrec.testing import component_checks
 
 COMPONENTS = [
