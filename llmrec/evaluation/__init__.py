@@ -1,6 +1,66 @@
 """Evaluation: how good a list of recommendations is, against what happened."""
 
-from llmrec.evaluation.metrics import ndcg_at_k, recall_at_k
-from llmrec.evaluation.splits import split_by_time, split_users_by_time
+from llmrec.evaluation.beyond_accuracy import (
+    calibration_error,
+    coverage,
+    gini,
+    intra_list_diversity,
+    mean_popularity,
+    novelty,
+)
+from llmrec.evaluation.metrics import (
+    auc,
+    average_precision,
+    capped_average_precision,
+    capped_recall,
+    hit_rate,
+    ndcg,
+    ndcg_at_k,
+    precision,
+    recall,
+    recall_at_k,
+    reciprocal_rank,
+)
+from llmrec.evaluation.ranked_lists import RankedLists
+from llmrec.evaluation.rating_errors import mae, rmse
+from llmrec.evaluation.splits import (
+    Split,
+    leave_one_out,
+    split_by_time,
+    split_cold_items,
+    split_cold_users,
+    split_k_fold,
+    split_users_at_random,
+    split_users_by_time,
+)
 
-__all__ = ["ndcg_at_k", "recall_at_k", "split_by_time", "split_users_by_time"]
+__all__ = [
+    "RankedLists",
+    "Split",
+    "auc",
+    "average_precision",
+    "calibration_error",
+    "capped_average_precision",
+    "capped_recall",
+    "coverage",
+    "gini",
+    "hit_rate",
+    "intra_list_diversity",
+    "leave_one_out",
+    "mae",
+    "mean_popularity",
+    "ndcg",
+    "ndcg_at_k",
+    "novelty",
+    "precision",
+    "recall",
+    "recall_at_k",
+    "reciprocal_rank",
+    "rmse",
+    "split_by_time",
+    "split_cold_items",
+    "split_cold_users",
+    "split_k_fold",
+    "split_users_at_random",
+    "split_users_by_time",
+]
