@@ -171,10 +171,11 @@ def _frame(rows: Sequence[Recommendations], backend: str | None) -> Any:
         "score": np.concatenate([row.scores for row in rows] or [np.empty(0, np.float32)]),
         "rank": np.concatenate([np.arange(1, length + 1) for length in lengths] or [np.empty(0, np.int64)]),
     }
-    return nw.from_dict(columns, backend=cast(Any, _chosen_backend(backend))).to_native()
+    return nw.from_dict(columns, backend=cast(Any, frame_backend(backend))).to_native()
 
 
-def _chosen_backend(backend: str | None) -> str:
+def frame_backend(backend: str | None) -> str:
+    """Return the library that makes frames: ``backend``, or the first that is installed."""
     import importlib.util
 
     if backend is not None and backend not in _BACKENDS:

@@ -8,6 +8,9 @@ from llmrec.evaluation.beyond_accuracy import (
     mean_popularity,
     novelty,
 )
+from llmrec.evaluation.comparison import Comparison, compare
+from llmrec.evaluation.intervals import bootstrap_interval, paired_test
+from llmrec.evaluation.metric_names import Metric, available_metrics, resolve_metric
 from llmrec.evaluation.metrics import (
     auc,
     average_precision,
@@ -35,13 +38,18 @@ from llmrec.evaluation.splits import (
 )
 
 __all__ = [
+    "Comparison",
+    "Metric",
     "RankedLists",
     "Split",
     "auc",
+    "available_metrics",
     "average_precision",
+    "bootstrap_interval",
     "calibration_error",
     "capped_average_precision",
     "capped_recall",
+    "compare",
     "coverage",
     "gini",
     "hit_rate",
@@ -52,10 +60,12 @@ __all__ = [
     "ndcg",
     "ndcg_at_k",
     "novelty",
+    "paired_test",
     "precision",
     "recall",
     "recall_at_k",
     "reciprocal_rank",
+    "resolve_metric",
     "rmse",
     "split_by_time",
     "split_cold_items",

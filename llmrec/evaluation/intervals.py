@@ -1,4 +1,4 @@
-"""Intervals and tests of means over users: how sure is a figure, and a difference between two?"""
+"""Intervals and tests of means over users: how sure a figure is, and a difference between two."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bootstrap_interval(
     Examples
     --------
     >>> low, high = bootstrap_interval([0.0, 1.0] * 50)
-    >>> 0.38 < low < 0.45 < 0.55 < high < 0.62
+    >>> bool(0.38 < low < 0.45 < 0.55 < high < 0.62)
     True
     """
     columns = _check_values(values)
@@ -93,14 +93,14 @@ def paired_test(values: Any, reference: Any, *, n_resamples: int = 1000, random_
     for n_draws, random in _blocks(n_resamples, len(differences), random_state):
         signs = random.integers(0, 2, size=(n_draws, len(differences))) * 2.0 - 1
         n_as_large += (np.abs(signs @ differences) >= bar).sum(axis=0)
-    return np.asarray(n_as_large / (n_resamples + 1)).reshape(np.shape(values)[1:])
+    return np.reshape(n_as_large / (n_resamples + 1), np.shape(values)[1:])
 
 
 def _check_values(values: Any) -> Values:
     columns = np.asarray(values, dtype=np.float64)
     if columns.ndim not in (1, 2) or not len(columns):
         raise DataError(f"values must have one row a user, and at least one; got shape {columns.shape}.")
-    return columns.reshape(len(columns), -1)
+    return np.asarray(columns.reshape(len(columns), -1))
 
 
 def _blocks(n_resamples: int, n_users: int, random_state: int) -> Iterator[tuple[int, np.random.Generator]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,12 @@ class Split:
     train: Interactions
     test: Interactions
     validation: Interactions | None = None
+
+    @classmethod
+    def from_tables(cls, train: Any, test: Any, validation: Any = None) -> Split:
+        """Take parts that were split elsewhere, each a table of events."""
+        parts = [None if one is None else _read(one) for one in (train, test, validation)]
+        return cls(cast(Interactions, parts[0]), cast(Interactions, parts[1]), parts[2])
 
     def __iter__(self) -> Iterator[Interactions]:
         parts = (self.train, self.validation, self.test)

@@ -1,0 +1,179 @@
+"""The task of a split: which users are asked about, what is right for each, what was known before."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from llmrec.errors import DataError, ParameterError
+from llmrec.evaluation.background import Background
+from llmrec.evaluation.ranked_lists import relevance_matrix
+from llmrec.evaluation.splits import Split
+from llmrec.interactions import IdTable, Interactions
+from llmrec.tables import read_items
+from llmrec.validation import check_choice
+
+__all__ = ["RankingTask"]
+
+_Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RankingTask:
+    """What every recommender of a comparison is asked.
+
+    Attributes
+    ----------
+    split : Split
+    items : table or None
+        What is passed to ``fit`` beside the events.
+    users : list
+        The users with something to find, those without training events included.
+    relevant : csr_array of shape (n_users, n_items)
+        What each of them met in the test part; items that they knew before count only where
+        ``exclude_seen`` is off.
+    history_lengths : ndarray of shape (n_users,)
+        Number of their training events; 0 for a new user.
+    n_candidates : ndarray of shape (n_users,)
+        Number of items that may be recommended to each, or are relevant.
+    n_nothing_new : int
+        Users of the test part who met there just what they knew before, so that there is nothing to find.
+    n_strangers : int
+        Users of the test part without training events who are left out; 0 where they are judged.
+    exclude_seen : bool
+    background : Background
+    """
+
+    split: Split
+    items: Any
+    users: list[Hashable]
+    relevant: Any
+    history_lengths: _Rows
+    n_candidates: _Rows
+    n_nothing_new: int
+    n_strangers: int
+    exclude_seen: bool
+    background: Background
+
+    @classmethod
+    def of(
+        cls,
+        split: Split,
+        items: Any = None,
+        *,
+        columns: Any = None,
+        exclude_seen: bool = True,
+        new_users: str = "judge",
+        item_vectors: Any = "tfidf",
+    ) -> RankingTask:
+        """Read the task off a split.
+
+        Raises
+        ------
+        DataError
+            If the training part is empty, or no user of the test part has something to find.
+        """
+        if not isinstance(split, Split):
+            raise ParameterError(
+                f"split must be a Split, got {type(split).__name__}; "
+                "parts that were split elsewhere become one by Split.from_tables(train, test)."
+            )
+        check_choice("new_users", new_users, ("judge", "leave out"))
+        train, test = split.train, split.test
+        if not train.n_events:
+            raise DataError("the training part of the split has no events.")
+        described = None if items is None else read_items(items, columns)
+        table = IdTable([*train.items, *(() if described is None else described.ids)])
+        n_catalogue = len(table)
+        test_items = np.array([table.add(one) for one in test.items], dtype=np.int64)
+
+        user_in_train = np.array([_row_or_none(train.users, one) for one in test.users], dtype=np.int64)
+        known = _known_pairs(train, user_in_train, len(table))
+        found = relevance_matrix(
+            test.events.user_rows, test_items[test.events.item_rows], (test.n_users, len(table))
+        )
+        n_met = np.diff(found.indptr)
+        if exclude_seen:
+            found = _without(found, known)
+        has_news = np.diff(found.indptr) > 0
+        is_left_out = has_news & (user_in_train < 0) & (new_users == "leave out")
+        judged = np.flatnonzero(has_news & ~is_left_out)
+        if not len(judged):
+            raise DataError(
+                f"there is nobody to judge by: of {np.count_nonzero(n_met)} users of the test part, "
+                f"{np.count_nonzero(has_news)} met an item that is new to them, and "
+                f"{np.count_nonzero(is_left_out)} of these are new users, whom new_users='leave out' omits."
+            )
+        relevant, profiles = found[judged], known[judged]
+        n_cold = np.diff(relevant[:, n_catalogue:].indptr)
+        n_seen = np.diff(profiles.indptr) if exclude_seen else np.zeros(len(judged), dtype=np.int64)
+        counts = np.concatenate([train.item_counts, np.zeros(len(table) - train.n_items, dtype=np.int64)])
+        return cls(
+            split=split,
+            items=items,
+            users=[test.users[row] for row in judged.tolist()],
+            relevant=relevant,
+            history_lengths=np.where(
+                user_in_train[judged] >= 0, train.user_counts[user_in_train[judged]], 0
+            ).astype(np.int64),
+            n_candidates=np.asarray(n_catalogue - n_seen + n_cold, dtype=np.int64),
+            n_nothing_new=int(np.count_nonzero(n_met) - np.count_nonzero(has_news)),
+            n_strangers=int(np.count_nonzero(is_left_out)),
+            exclude_seen=exclude_seen,
+            background=Background(
+                items=table,
+                n_catalogue=n_catalogue,
+                item_counts=counts,
+                audience_sizes=_audience_sizes(train, len(table)),
+                n_users=int(np.count_nonzero(train.user_counts)),
+                profiles=profiles,
+                described=described,
+                vectors_from=item_vectors,
+            ),
+        )
+
+    @property
+    def n_new_users(self) -> int:
+        """Number of judged users without a training event."""
+        return int(np.count_nonzero(self.history_lengths == 0))
+
+
+def _row_or_none(table: IdTable, one: Hashable) -> int:
+    row = table.get(one)
+    return -1 if row is None else row
+
+
+def _known_pairs(train: Interactions, user_in_train: _Rows, n_items: int) -> Any:
+    """Return what each test user weighed each item with in training, ``(n_test_users, n_items)``."""
+    is_known = np.flatnonzero(user_in_train >= 0)
+    owner = np.full(train.n_users, -1, dtype=np.int64)
+    owner[user_in_train[is_known]] = is_known
+    owners = owner[train.events.user_rows]
+    kept = owners >= 0
+    pairs = sparse.csr_array(
+        (train.events.weights[kept], (owners[kept], train.events.item_rows[kept])),
+        shape=(len(user_in_train), n_items),
+    )
+    pairs.sum_duplicates()
+    return pairs
+
+
+def _without(found: Any, known: Any) -> Any:
+    """Return ``found`` without the pairs that ``known`` stores."""
+    n_users, n_items = found.shape
+    found_keys, known_keys = (
+        np.repeat(np.arange(n_users, dtype=np.int64), np.diff(one.indptr)) * n_items + one.indices
+        for one in (found, known)
+    )
+    users, items = np.divmod(np.setdiff1d(found_keys, known_keys, assume_unique=True), n_items)
+    return relevance_matrix(users, items, (n_users, n_items))
+
+
+def _audience_sizes(train: Interactions, n_items: int) -> _Rows:
+    keys = np.unique(train.events.user_rows.astype(np.int64) * n_items + train.events.item_rows)
+    return np.bincount(keys % n_items, minlength=n_items)
