@@ -24,6 +24,7 @@ from llmrec.evaluation.metrics import (
     recall_at_k,
     reciprocal_rank,
 )
+from llmrec.evaluation.plots import plot_accuracy_against, plot_by_history_length, plot_by_item_popularity
 from llmrec.evaluation.ranked_lists import RankedLists
 from llmrec.evaluation.rating_errors import mae, rmse
 from llmrec.evaluation.splits import (
@@ -36,12 +37,14 @@ from llmrec.evaluation.splits import (
     split_users_at_random,
     split_users_by_time,
 )
+from llmrec.evaluation.tuning import Tuning, tune
 
 __all__ = [
     "Comparison",
     "Metric",
     "RankedLists",
     "Split",
+    "Tuning",
     "auc",
     "available_metrics",
     "average_precision",
@@ -61,6 +64,9 @@ __all__ = [
     "ndcg_at_k",
     "novelty",
     "paired_test",
+    "plot_accuracy_against",
+    "plot_by_history_length",
+    "plot_by_item_popularity",
     "precision",
     "recall",
     "recall_at_k",
@@ -73,4 +79,5 @@ __all__ = [
     "split_k_fold",
     "split_users_at_random",
     "split_users_by_time",
+    "tune",
 ]
