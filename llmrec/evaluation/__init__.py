@@ -1,5 +1,6 @@
 """Evaluation: how good a list of recommendations is, against what happened."""
 
+from llmrec.evaluation.background import Background
 from llmrec.evaluation.beyond_accuracy import (
     calibration_error,
     coverage,
@@ -37,13 +38,19 @@ from llmrec.evaluation.splits import (
     split_users_at_random,
     split_users_by_time,
 )
+from llmrec.evaluation.task import RankingTask
+from llmrec.evaluation.trial import Costs, Trial
 from llmrec.evaluation.tuning import Tuning, tune
 
 __all__ = [
+    "Background",
     "Comparison",
+    "Costs",
     "Metric",
     "RankedLists",
+    "RankingTask",
     "Split",
+    "Trial",
     "Tuning",
     "auc",
     "available_metrics",

@@ -118,7 +118,7 @@ class Comparison:
         """Return a frame with one row a recommender.
 
         For each metric ``m`` there are the columns ``m``, ``m low``, ``m high`` and ``m p``; then those of
-        :class:`~llmrec.evaluation.trial.Costs`.
+        :class:`~llmrec.evaluation.Costs`.
 
         Parameters
         ----------
@@ -282,7 +282,7 @@ def compare(
     trials = {}
     with progress_bar(description="Comparing", total=len(recommenders) * len(task.users)) as bar:
         for name, recommender in recommenders.items():
-            bar.set_postfix_str(str(name))
+            bar.set_postfix_str(str(name), refresh=False)
             trials[str(name)] = run_trial(
                 recommender,
                 task,

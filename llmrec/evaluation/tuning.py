@@ -165,7 +165,7 @@ def tune(
             value = value_of(params)
             study.tell(asked, value)
             trials.append({**params, "value": value, "seconds": time.perf_counter() - began})
-            bar.set_postfix_str(f"best {study.best_value:.4f}")
+            bar.set_postfix_str(f"best {study.best_value:.4f}", refresh=False)
             bar.update()
     best = trials[study.best_trial.number]
     best_params = {path: best[path] for path in ranges}

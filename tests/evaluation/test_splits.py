@@ -1,6 +1,8 @@
-"""Splits by time: nothing leaks, nothing is lost."""
+"""Splits: nothing leaks, nothing is lost."""
 
 from __future__ import annotations
+
+import datetime as dt
 
 import numpy as np
 import pytest
@@ -8,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmrec.errors import DataError, ParameterError
-from llmrec.evaluation import split_by_time, split_users_by_time
+from llmrec.evaluation import (
+    Split,
+    leave_one_out,
+    split_by_time,
+    split_cold_items,
+    split_cold_users,
+    split_k_fold,
+    split_users_at_random,
+    split_users_by_time,
+)
 from llmrec.interactions import Interactions
 
 DAY = 86_400.0
@@ -103,3 +114,134 @@ def test_wrong_sizes_are_refused():
     for share in (0, 1, -0.1, 1.1, None):
         with pytest.raises(ParameterError, match="share"):
             split_users_by_time(events, share)
+
+
+SPLITS = {
+    "time, days": lambda events, **more: split_by_time(events, 6, **more),
+    "time, share": lambda events, **more: split_by_time(events, share=0.3, **more),
+    "users by time": lambda events, **more: split_users_by_time(events, 0.3, **more),
+    "users at random": lambda events, **more: split_users_at_random(events, 0.3, **more),
+    "leave one out": leave_one_out,
+    "cold items": lambda events, **more: split_cold_items(events, 0.3, **more),
+    "cold users": lambda events, **more: split_cold_users(events, 0.3, **more),
+}
+
+
+def crowd(seed=0):
+    rng = np.random.default_rng(seed)
+    return timed([(int(rng.integers(9)), int(rng.integers(12)), 3, day / 10) for day in range(200)])
+
+
+@pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
+@pytest.mark.parametrize("validation", [False, True])
+def test_every_event_is_in_one_part(split, validation):
+    events = crowd()
+    parts = list(split(events, validation=validation))
+    assert len(parts) == 2 + validation
+    assert all(part.n_events for part in parts)
+    assert sorted(event for part in parts for event in listed(part)) == listed(events)
+
+
+@pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
+def test_a_split_is_the_same_each_time_and_reads_tables(split):
+    rows = [{"user": u, "item": i, "rating": r, "timestamp": t} for u, i, _, r, t in listed(crowd())]
+    first, second = split(Interactions.from_table(rows)), split(rows)
+    assert listed(first.train) == listed(second.train)
+    assert listed(first.test) == listed(second.test)
+
+
+@pytest.mark.parametrize("split", [split_users_at_random, split_cold_items, split_cold_users, split_k_fold])
+def test_random_splits_depend_on_the_seed(split):
+    def tests(seed):
+        found = split(crowd(), random_state=seed)
+        return [listed(one.test) for one in ([found] if isinstance(found, Split) else found)]
+
+    assert tests(1) == tests(1)
+    assert tests(1) != tests(2)
+
+
+def test_at_random_each_user_gives_their_share_from_anywhere():
+    events = crowd()
+    train, test = split_users_at_random(events, 0.3)
+    given = dict(zip(test.users, test.user_counts.tolist(), strict=True))
+    for user, count in zip(events.users, events.user_counts.tolist(), strict=True):
+        assert given.get(user, 0) == int(count * 0.3)
+    assert test.events.timestamps.min() < np.median(events.events.timestamps) < train.last_timestamp
+
+
+def test_the_share_in_time_is_rounded_down_and_keeps_a_moment_whole():
+    events = timed([("a", n, 1, day) for n, day in enumerate([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])])
+    assert list(split_by_time(events, share=0.25).test.items) == [8, 9]
+    tied = timed([("a", n, 1, day) for n, day in enumerate([0, 1, 2, 3, 5, 5, 5, 5, 5, 5])])
+    assert list(split_by_time(tied, share=0.2).test.items) == [4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    "at", [3 * DAY, dt.datetime(1970, 1, 4), dt.date(1970, 1, 4), np.datetime64("1970-01-04")]
+)
+def test_at_a_moment_what_happens_then_is_later(at):
+    events = timed([("a", n, 1, n) for n in range(5)])
+    assert list(split_by_time(events, at=at).test.items) == [3, 4]
+
+
+def test_leave_one_out_takes_the_last_event_of_whoever_has_two():
+    events = timed([("a", "x", 1, 5), ("a", "y", 1, 2), ("b", "z", 1, 1)])
+    train, test = leave_one_out(events)
+    assert list(test.items) == ["x"]
+    assert sorted(train.users) == ["a", "b"]
+
+
+def test_folds_cover_each_event_once():
+    events = crowd()
+    folds = list(split_k_fold(events, 4, random_state=3))
+    assert len(folds) == 4
+    assert sorted(event for fold in folds for event in listed(fold.test)) == listed(events)
+    for fold in folds:
+        assert fold.test.n_events == 50
+        assert sorted(listed(fold.train) + listed(fold.test)) == listed(events)
+
+
+def test_cold_items_and_users_are_unknown_to_train():
+    events = crowd()
+    train, test = split_cold_items(events, 0.25)
+    assert len(test.items) == 3
+    assert not set(train.items) & set(test.items)
+    train, test = split_cold_users(events, 0.25)
+    assert len(test.users) == 2
+    assert not set(train.users) & set(test.users)
+
+
+@pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
+def test_the_tables_of_train_hold_its_own_ids_alone(split):
+    train = split(crowd()).train
+    assert (train.user_counts > 0).all()
+    assert (train.item_counts > 0).all()
+
+
+def test_wrong_splits_are_refused():
+    events = crowd()
+    with pytest.raises(ParameterError, match="one of days, share and at"):
+        split_by_time(events)
+    with pytest.raises(ParameterError, match="one of days, share and at"):
+        split_by_time(events, 3, share=0.2)
+    with pytest.raises(ParameterError, match="one moment"):
+        split_by_time(events, at=0, validation=True)
+    with pytest.raises(ParameterError, match="at must be"):
+        split_by_time(events, at="tomorrow")
+    with pytest.raises(ParameterError, match="n_folds"):
+        split_k_fold(events, 1)
+    with pytest.raises(ParameterError, match="200 events"):
+        split_k_fold(events, 201)
+    for split in (split_users_at_random, split_cold_items, split_cold_users):
+        with pytest.raises(ParameterError, match="share"):
+            split(events, 1)
+        with pytest.raises(ParameterError, match="random_state"):
+            split(events, random_state=-1)
+    with pytest.raises(DataError, match="two items"):
+        split_cold_items([("a", "x"), ("b", "x")])
+
+
+def test_parts_that_were_split_elsewhere():
+    split = Split.from_tables([("a", "x")], [("a", "y")], [("a", "z")])
+    assert [list(part.items) for part in split] == [["x"], ["z"], ["y"]]
+    assert repr(split) == "Split(1 events to learn from, 1 to choose by, 1 to be judged by)"
