@@ -22,6 +22,7 @@ _HOMES = {
         "packaged_model_folder",
     ],
     "llmrec.errors": ["LLMRecError", "LLMRecWarning"],
+    "llmrec.explanation": ["Explanation"],
     "llmrec.factorizers": [
         "EASE",
         "ALSFactorizer",
@@ -33,7 +34,16 @@ _HOMES = {
     "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "WeightedFuser"],
     "llmrec.interactions": ["Interactions"],
     "llmrec.progress": ["show_progress"],
-    "llmrec.rankers": ["CosineRanker", "DotRanker", "EuclideanRanker", "PearsonRanker"],
+    "llmrec.rankers": [
+        "CalibratedRanker",
+        "CosineRanker",
+        "DPPRanker",
+        "DotRanker",
+        "EuclideanRanker",
+        "MMRRanker",
+        "PearsonRanker",
+        "PopularityRanker",
+    ],
     "llmrec.recommendations": ["RecommendationBatch", "Recommendations"],
     "llmrec.recommender": ["Recommender"],
     "llmrec.tokenizers": [
@@ -63,6 +73,7 @@ if TYPE_CHECKING:
         packaged_model_folder,
     )
     from llmrec.errors import LLMRecError, LLMRecWarning
+    from llmrec.explanation import Explanation
     from llmrec.factorizers import (
         EASE,
         ALSFactorizer,
@@ -74,7 +85,16 @@ if TYPE_CHECKING:
     from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser
     from llmrec.interactions import Interactions
     from llmrec.progress import show_progress
-    from llmrec.rankers import CosineRanker, DotRanker, EuclideanRanker, PearsonRanker
+    from llmrec.rankers import (
+        CalibratedRanker,
+        CosineRanker,
+        DotRanker,
+        DPPRanker,
+        EuclideanRanker,
+        MMRRanker,
+        PearsonRanker,
+        PopularityRanker,
+    )
     from llmrec.recommendations import RecommendationBatch, Recommendations
     from llmrec.recommender import Recommender
     from llmrec.tokenizers import (

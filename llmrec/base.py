@@ -24,7 +24,7 @@ from that, and so does saving to a model folder.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -46,6 +46,7 @@ __all__ = [
     "FloatArray",
     "Fuser",
     "IntArray",
+    "ItemFacts",
     "Matrix",
     "OnlineState",
     "OnlineUpdater",
@@ -325,6 +326,47 @@ class Fuser(Component, ABC):
         """Return ``(n_queries, dim)`` from the query vectors of each view."""
 
 
+@dataclass(frozen=True)
+class ItemFacts:
+    """What is known of some items beside their fused vectors, for the rankers that ask.
+
+    Attributes
+    ----------
+    rows : ndarray of int32, shape (n,)
+        Which items; those after the last known one are new.
+    counts : ndarray of shape (n,)
+        Number of events of each.
+    views : sequence of ViewVectors
+        The vectors of these items in each view.
+    columns : mapping of name to sequence
+        The catalogue's columns, all items by row. A column may end early: what follows is not known.
+    """
+
+    rows: IntArray
+    counts: npt.NDArray[np.int64]
+    views: Sequence[ViewVectors]
+    columns: Mapping[str, Sequence[Any]]
+
+    def column(self, name: str) -> list[Any]:
+        """Return these items' values in a column, None where none is known.
+
+        Raises
+        ------
+        MissingColumnError
+            If the items have no such column.
+        """
+        from llmrec.errors import MissingColumnError, nearest
+
+        if name not in self.columns:
+            known = ", ".join(repr(one) for one in self.columns) or "no columns"
+            raise MissingColumnError(
+                f"the ranker reads the item column {name!r}; the items have {known}."
+                f"{nearest(name, self.columns)}"
+            )
+        values = self.columns[name]
+        return [values[row] if row < len(values) else None for row in self.rows.tolist()]
+
+
 class Ranker(Component, ABC):
     """Find the ``k`` best items for each query."""
 
@@ -362,6 +404,26 @@ class Ranker(Component, ABC):
     @abstractmethod
     def update(self, rows: IntArray, vectors: Matrix) -> None:
         """Replace the vectors of items; rows after the last known one are new items."""
+
+    def describe(self, facts: ItemFacts) -> None:
+        """Take what else is known of items; the recommender calls it after ``index`` and ``update``.
+
+        The default takes nothing.
+        """
+
+    def rank_for(
+        self,
+        histories: Histories,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None = None,
+        allow: IntArray | None = None,
+    ) -> tuple[IntArray, FloatArray]:
+        """Rank with each query's history at hand, ``(len(histories) == n_queries)``; else as :meth:`rank`.
+
+        This is what the recommender calls. The default looks at the queries alone.
+        """
+        return self.rank(queries, k, exclude, allow)
 
 
 @dataclass

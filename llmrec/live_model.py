@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from llmrec.base import BoolArray, Factorizer, FloatArray, Fuser, IntArray, Matrix, Ranker, ViewVectors
+from llmrec.base import (
+    BoolArray,
+    Factorizer,
+    FloatArray,
+    Fuser,
+    IntArray,
+    ItemFacts,
+    Matrix,
+    Ranker,
+    ViewVectors,
+)
 from llmrec.catalogue import Catalogue
 from llmrec.interactions import Histories, Interactions, rows_of_events
 from llmrec.lock import ReadWriteLock
@@ -91,7 +101,12 @@ class LiveModel:
         """Index the fused vectors of all items."""
         items = [view.item_vectors(self.interactions) for view in self.views]
         self.ranker.index(self.fuser.fuse_items(items))
+        self._describe(np.arange(self.interactions.n_items, dtype=np.int32), items)
         self._unknown = ~_any_present(items)
+
+    def _describe(self, rows: IntArray, items: Sequence[ViewVectors]) -> None:
+        counts = self.interactions.item_counts[rows]
+        self.ranker.describe(ItemFacts(rows, counts, items, self.catalogue.columns))
 
     # -- recommend -----------------------------------------------------------------------------------------
 
@@ -108,13 +123,18 @@ class LiveModel:
         )
 
     def rank(
-        self, queries: Matrix, k: int, exclude: Sequence[IntArray], allow: IntArray | None
+        self,
+        histories: Histories,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray],
+        allow: IntArray | None,
     ) -> list[tuple[IntArray, FloatArray]]:
         """Return rows and scores for each query; items that no view knows are left out."""
         unknown = np.flatnonzero(self._unknown).astype(np.int32)
         if len(unknown):
             exclude = [np.concatenate([one, unknown]) for one in exclude]
-        rows, scores = self.ranker.rank(queries, k, exclude, allow)
+        rows, scores = self.ranker.rank_for(histories, queries, k, exclude, allow)
         return [(own[own >= 0], values[own >= 0]) for own, values in zip(rows, scores, strict=True)]
 
     def rank_popular(
@@ -225,6 +245,7 @@ class LiveModel:
             return
         items = [view.item_vectors(self.interactions, rows) for view in self.views]
         self.ranker.update(rows, self.fuser.fuse_items(items))
+        self._describe(rows, items)
         unknown = np.ones(self.interactions.n_items, dtype=np.bool_)
         unknown[: len(self._unknown)] = self._unknown
         unknown[rows] = ~_any_present(items)

@@ -604,7 +604,7 @@ class _Request:
         """Answer for histories; one of which nothing is known gets what is popular."""
         queries = self.model.queries(histories, user_rows, self.context)
         exclude = [self._excluded(histories, position) for position in range(len(histories))]
-        ranked = self.model.rank(queries.vectors, self.k, exclude, self.allow)
+        ranked = self.model.rank(histories, queries.vectors, self.k, exclude, self.allow)
         answers = []
         for position, user in enumerate(users):
             basis = _basis(bool(queries.by_history[position]), bool(queries.by_context[position]))

@@ -49,10 +49,14 @@ _BUILT_IN = {
         "weighted": "llmrec.fusers:WeightedFuser",
     },
     "ranker": {
+        "calibrated": "llmrec.rankers:CalibratedRanker",
         "cosine": "llmrec.rankers:CosineRanker",
         "dot": "llmrec.rankers:DotRanker",
+        "dpp": "llmrec.rankers:DPPRanker",
         "euclidean": "llmrec.rankers:EuclideanRanker",
+        "mmr": "llmrec.rankers:MMRRanker",
         "pearson": "llmrec.rankers:PearsonRanker",
+        "popularity-control": "llmrec.rankers:PopularityRanker",
     },
     "updater": {"fold-in": "llmrec.updaters:FoldInUpdater", "sgd": "llmrec.updaters:SGDUpdater"},
 }
@@ -67,8 +71,8 @@ def available(role: str) -> list[str]:
 
     Examples
     --------
-    >>> available("ranker")
-    ['cosine', 'dot', 'euclidean', 'pearson']
+    >>> available("updater")
+    ['fold-in', 'sgd']
     """
     if role not in _ROLES:
         raise UnknownNameError(f"no role {role!r}; the roles are {list(_ROLES)}.{nearest(role, _ROLES)}")
