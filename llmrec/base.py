@@ -51,6 +51,7 @@ __all__ = [
     "OnlineState",
     "OnlineUpdater",
     "Ranker",
+    "ScoreWeights",
     "Tokenizer",
     "ViewKind",
     "ViewVectors",
@@ -118,6 +119,10 @@ class Encoder(Component, ABC):
     def dim(self) -> int:
         """Width of the vectors."""
 
+    def column_words(self) -> Sequence[str] | None:
+        """Return the word that each column counts; None, the default, where a column is no word."""
+        return None
+
 
 class Factorizer(Component, ABC):
     """Learn a space from behaviour, in which ``score = query vector · item vector``.
@@ -138,6 +143,17 @@ class Factorizer(Component, ABC):
     @abstractmethod
     def query_vectors(self, histories: Histories) -> Matrix:
         """Return ``(len(histories), dim)``: the fold-in of each history, dense or ``csr_array``."""
+
+    def history_parts(self, histories: Histories) -> Matrix | None:
+        """Split fold-ins by the items of their histories; None, the default, where they cannot be split.
+
+        Returns
+        -------
+        ndarray or csr_array of shape (nnz, dim), or None
+            What each entry of ``histories.weight_matrix()`` adds to the query vector of its history, in
+            the order of that matrix. What the parts do not add up to, such as a bias, is no history's.
+        """
+        return None
 
     def known_query_vectors(self, user_rows: IntArray) -> Matrix | None:
         """Return the query vectors kept for known users, ``(n, dim)``; None if there are none."""
@@ -293,6 +309,21 @@ class ViewVectors:
         return ViewVectors(self.name, self.kind, self.vectors[rows], self.support[rows])
 
 
+@dataclass(frozen=True)
+class ScoreWeights:
+    """What one view's query vector adds to a fused score: ``weights · query + baseline``.
+
+    Attributes
+    ----------
+    weights : ndarray of float64, shape (dim,)
+    baseline : float
+        Added whatever the query, such as minus the mean of a z-score.
+    """
+
+    weights: npt.NDArray[np.float64]
+    baseline: float = 0.0
+
+
 class Fuser(Component, ABC):
     """Join the vectors of several views into one space, in which one inner product ranks.
 
@@ -324,6 +355,24 @@ class Fuser(Component, ABC):
     @abstractmethod
     def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return ``(n_queries, dim)`` from the query vectors of each view."""
+
+    def score_weights(
+        self, items: Sequence[ViewVectors], queries: Sequence[ViewVectors]
+    ) -> list[ScoreWeights] | None:
+        """Say how the score of one item for one query depends on the query in each view, for explanations.
+
+        Parameters
+        ----------
+        items, queries : sequence of ViewVectors
+            With one row each.
+
+        Returns
+        -------
+        list of ScoreWeights, or None
+            One a view. The score, the inner product of the fused vectors, is the sum over the views of
+            ``weights · query + baseline``. None, the default, where it cannot be taken apart.
+        """
+        return None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, overload
 
@@ -161,9 +161,14 @@ class RecommendationBatch(Sequence[Recommendations]):
         return _frame(self.rows, backend)
 
 
-def _frame(rows: Sequence[Recommendations], backend: str | None) -> Any:
+def frame_of(columns: Mapping[str, Any], backend: str | None) -> Any:
+    """Return a frame of columns in the chosen library, or the first one installed."""
     import narwhals as nw
 
+    return nw.from_dict(dict(columns), backend=cast(Any, frame_backend(backend))).to_native()
+
+
+def _frame(rows: Sequence[Recommendations], backend: str | None) -> Any:
     lengths = [len(row) for row in rows]
     columns = {
         "user": [row.user for row, length in zip(rows, lengths, strict=True) for _ in range(length)],
@@ -171,7 +176,7 @@ def _frame(rows: Sequence[Recommendations], backend: str | None) -> Any:
         "score": np.concatenate([row.scores for row in rows] or [np.empty(0, np.float32)]),
         "rank": np.concatenate([np.arange(1, length + 1) for length in lengths] or [np.empty(0, np.int64)]),
     }
-    return nw.from_dict(columns, backend=cast(Any, frame_backend(backend))).to_native()
+    return frame_of(columns, backend)
 
 
 def frame_backend(backend: str | None) -> str:

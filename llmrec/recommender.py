@@ -32,6 +32,7 @@ from llmrec.errors import (
     UnknownItemError,
     UnknownUserError,
 )
+from llmrec.explanation import Explanation, explain, explain_popular
 from llmrec.factorizers import Popularity
 from llmrec.holdout import hold_out
 from llmrec.interactions import Histories, Interactions
@@ -309,14 +310,9 @@ class Recommender(Component):
         """
         model = self._fitted()
         k = check_integer("k", k, minimum=1)
-        if context is not None and not isinstance(context, str):
-            raise ParameterError(f"context must be a text, got {type(context).__name__}.")
-        if user is None and history is None and context is None:
-            raise ParameterError("recommend needs a user, a history or a context.")
+        _check_request(user, history, context, "recommend")
         if not isinstance(exclude_seen, bool | np.bool_):
             raise ParameterError(f"exclude_seen must be True or False, got {exclude_seen!r}.")
-        if user is not None and history is not None:
-            raise ParameterError("recommend takes a user or a history, not both.")
         with model.lock.reading():
             request = _Request(model, k, context, exclude_seen, self.unknown_users)
             request.unwanted = self._rows(model, exclude, "exclude", ignore=True)
@@ -387,6 +383,62 @@ class Recommender(Component):
             unwanted = self._rows(model, exclude, "exclude", ignore=True)
             rows, scores = model.rank_search(query, k, unwanted, allow)
             return _answer(model, None, rows, scores, "search")
+
+    def explain(
+        self,
+        user: Hashable = None,
+        item: Hashable = None,
+        *,
+        history: Iterable[Any] | Mapping[Any, float] | None = None,
+        context: str | None = None,
+    ) -> Explanation:
+        """Say why ``item`` has the score that it has: what each view and each item of the history adds.
+
+        Parameters
+        ----------
+        user : hashable, optional
+        item : hashable
+        history, context
+            As in :meth:`recommend`: ``history`` takes the place of the user.
+
+        Raises
+        ------
+        UnknownItemError
+            If the model does not know the item.
+        UnknownUserError
+            As in :meth:`recommend`.
+
+        Examples
+        --------
+        >>> events = [(u, i) for u in ("ann", "bob", "eve") for i in ("alien", "heat")] + [("bob", "ronin")]
+        >>> texts = {"alien": "horror in space", "heat": "a bank robbery", "ronin": "a robbery in Nice"}
+        >>> why = Recommender().fit(events, items=texts).explain("ann", "ronin")
+        >>> sorted(why.words)
+        ['a', 'in', 'robbery']
+        >>> bool(abs(sum(reason.share for reason in why.reasons) - why.score) < 1e-6)
+        True
+        """
+        model = self._fitted()
+        _check_request(user, history, context, "explain")
+        if item is None:
+            raise ParameterError("explain needs the item to explain: explain(user, item), or item=.")
+        for name, one in (("user", user), ("item", item)):
+            if not is_hashable(one):
+                raise ParameterError(f"{name} must be one id, got {type(one).__name__}: {one!r}.")
+        with model.lock.reading():
+            row = model.interactions.items.row(item, "item", UnknownItemError)
+            histories, user_rows = self._history(model, [] if history is None else history), None
+            if user is not None and user in model.interactions.users:
+                user_rows = np.array([model.interactions.users.get(user)], dtype=np.int32)
+                histories = model.interactions.histories(user_rows)
+            queries = model.queries(histories, user_rows, context)
+            basis = _basis(bool(queries.by_history[0]), bool(queries.by_context[0]))
+            if basis != "popular":
+                return explain(model, user, row, histories, user_rows, context, basis)
+            request = _Request(model, 1, context, False, self.unknown_users)
+            request.allow = np.array([row], dtype=np.int32)
+            _, scores = request._popular(user, request.unwanted)
+            return explain_popular(model, user, row, float(scores[0]))
 
     # -- partial_fit ---------------------------------------------------------------------------------------
 
@@ -635,6 +687,15 @@ class _Request:
                 "pass history= or context=."
             )
         return ranked
+
+
+def _check_request(user: Any, history: Any, context: Any, method: str) -> None:
+    if context is not None and not isinstance(context, str):
+        raise ParameterError(f"context must be a text, got {type(context).__name__}.")
+    if user is None and history is None and context is None:
+        raise ParameterError(f"{method} needs a user, a history or a context.")
+    if user is not None and history is not None:
+        raise ParameterError(f"{method} takes a user or a history, not both.")
 
 
 def _answer(

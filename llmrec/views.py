@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,17 +29,37 @@ from llmrec.base import (
 from llmrec.errors import DataError, ParameterError
 from llmrec.registry import resolve
 from llmrec.validation import check_choice, check_fitted, check_matrix, check_number
-from llmrec.vectors import grown, replace_rows, row_norms, take_rows, unit_rows
+from llmrec.vectors import grown, replace_rows, row_norms, scale_rows, take_rows, unit_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llmrec.interactions import Events, Histories, Interactions
 
-__all__ = ["FactorView", "TextView", "View", "content_view"]
+__all__ = ["FactorView", "QueryParts", "TextView", "View", "content_view"]
 
 _LARGEST_METRIC = 20_000
 _REMEMBERED_TEXTS = 1024
+
+
+@dataclass(frozen=True)
+class QueryParts:
+    """What one query vector is made of.
+
+    Attributes
+    ----------
+    vectors : ndarray or csr_array of shape (n_parts, dim)
+        They add up to the query vector.
+    sources : list of str
+        What each part comes from: ``"history"``, ``"context"``, ``"everyone"`` where all queries are alike,
+        and ``"rest"`` for what the view knows of the user beside the history.
+    items : list of (int or None)
+        The row of the history's item; None where a part is of no one item.
+    """
+
+    vectors: Matrix
+    sources: list[str]
+    items: list[int | None]
 
 
 class View(ABC):
@@ -65,6 +86,12 @@ class View(ABC):
 
         ``user_rows`` says whose the histories are, where they are all that is known of known users.
         """
+
+    @abstractmethod
+    def query_parts(
+        self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
+    ) -> QueryParts:
+        """Take the query vector of one history apart."""
 
     def knows(self, text: str | None) -> bool:
         """Whether the view can read a request's text; one without texts cannot."""
@@ -233,6 +260,40 @@ class TextView(Component, View):
         vectors = profiles if self.operator_ is None else self.operator_.apply(profiles)
         return ViewVectors(self.name, "text", vectors, np.asarray(met, dtype=np.float32))
 
+    def query_parts(
+        self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
+    ) -> QueryParts:
+        """Return the share of each item's text in the profile, given its length, and that of the context."""
+        check_fitted(self, "vectors_")
+        history = histories.weight_matrix()
+        texts = take_rows(self.vectors_, history.indices)
+        length = float(row_norms(_product(history, self.vectors_))[0])
+        parts = scale_rows(texts, (history.data / (length or 1.0)).astype(np.float32))
+        if context is not None:
+            moment = self.moment(context)
+            parts = _on_top_of(parts, scale_rows(moment, np.full(1, self.context_weight, np.float32)))
+        extra = [] if context is None else ["context"]
+        return QueryParts(
+            parts if self.operator_ is None else self.operator_.apply(parts),
+            ["history"] * history.nnz + extra,
+            [*history.indices.tolist(), *(None for _ in extra)],
+        )
+
+    def common_words(self, row: int, histories: Histories, context: str | None) -> dict[str, int]:
+        """Return the words of an item's text that its history or the context has too, with their columns.
+
+        Empty where the encoder's columns are no words.
+        """
+        words = self.encoder_.column_words()
+        if words is None:
+            return {}
+        asked = _product(histories.weight_matrix(), self.vectors_)
+        if context is not None:
+            asked = asked + self.moment(context)
+        own = take_rows(self.vectors_, np.array([row], dtype=np.int32))
+        columns = [set(np.nonzero(_dense(one)[0])[0].tolist()) for one in (asked, own)]
+        return {words[column]: column for column in sorted(columns[0] & columns[1])}
+
 
 class FactorView(View):
     """A factorizer as a view.
@@ -281,6 +342,20 @@ class FactorView(View):
         """Give new users and items a row; called for all views before one of them learns and may fail."""
         if isinstance(self.factorizer, FactorModel) and self.updater is not None:
             self.factorizer.resize(interactions.n_users, interactions.n_items)
+
+    def query_parts(
+        self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
+    ) -> QueryParts:
+        """Return the factorizer's split of the history, and what the kept vector has beside it."""
+        query = self.query_vectors(histories, user_rows).vectors
+        known = histories.known_to(self.factorizer.item_vectors().shape[0])
+        parts = self.factorizer.history_parts(known)
+        if parts is None:
+            return QueryParts(query, ["everyone" if self.kind == "popularity" else "history"], [None])
+        total = np.asarray(parts.sum(axis=0), dtype=np.float32).reshape(1, -1)
+        rest = _dense(query) - total
+        rows: list[int | None] = known.weight_matrix().indices.tolist()
+        return QueryParts(_on_top_of(parts, rest), ["history"] * len(rows) + ["rest"], [*rows, None])
 
     def learn(self, interactions: Interactions, events: Events) -> IntArray:
         """Fold events in, which ``interactions`` already hold; return the item rows that moved."""
@@ -340,6 +415,16 @@ class _RidgeOperator:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> _RidgeOperator:
         return cls(state["inverse"], state["rows"], state["ridge"])
+
+
+def _dense(vectors: Matrix) -> FloatArray:
+    return np.asarray(vectors.toarray() if sparse.issparse(vectors) else vectors)
+
+
+def _on_top_of(upper: Matrix, lower: Matrix) -> Matrix:
+    if sparse.issparse(upper) or sparse.issparse(lower):
+        return sparse.csr_array(sparse.vstack([sparse.csr_array(upper), sparse.csr_array(lower)]))
+    return np.vstack([upper, lower])
 
 
 def _product(left: Any, right: Matrix) -> Matrix:

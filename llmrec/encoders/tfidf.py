@@ -167,6 +167,11 @@ class TfidfEncoder(Encoder):
         check_fitted(self, "components_")
         return int(self.components_.shape[1])
 
+    def column_words(self) -> list[str] | None:
+        """Return the words, one a column; None with ``components``, whose columns mix them."""
+        check_fitted(self, "vocabulary_")
+        return self.vocabulary_ if self.components is None else None
+
     def _words(self, text: str) -> list[str]:
         if self.tokenizer is None:
             return _words_of(text)

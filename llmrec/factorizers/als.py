@@ -10,8 +10,15 @@ import numpy.typing as npt
 from llmrec.base import ContentFactorizer, FactorModel, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError
 from llmrec.factorizers.content_prior import TextMap, prior_shares
-from llmrec.factorizers.least_squares import DoubleArray, solve_rows, squared_loss
-from llmrec.factorizers.rating_bias import RatingBias, damped_means, with_item_bias, with_user_bias
+from llmrec.factorizers.least_squares import DoubleArray, solution_parts, solve_rows, squared_loss
+from llmrec.factorizers.rating_bias import (
+    RatingBias,
+    bias_parts,
+    damped_means,
+    with_bias_parts,
+    with_item_bias,
+    with_user_bias,
+)
 from llmrec.progress import progress_bar
 from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
 from llmrec.vectors import grown, replace_rows, row_norms, take_rows
@@ -170,6 +177,23 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         users = self._solve_residuals(ratings, self.mean_rating_ + bias, items[:, -2], items[:, :-2])
         return with_user_bias(users, bias + self.mean_rating_)
 
+    def history_parts(self, histories: Histories) -> FloatArray:
+        """Return what each entry adds to its fold-in, given the matrix that all make together.
+
+        With ratings, an entry also adds to the user's bias; the constants beside it are no entry's.
+        """
+        check_fitted(self, "item_vectors_")
+        items = self.item_vectors_
+        if self.feedback == "implicit":
+            return self._solution_parts(histories.weight_matrix(), None, items)
+        ratings = histories.rating_matrix()
+        biases = bias_parts(ratings, self.mean_rating_, items[:, -2], self.damping)
+        bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
+        left = RatingBias(self.mean_rating_, bias, items[:, -2]).residuals(ratings)
+        ones = left.copy()
+        ones.data = np.ones_like(left.data)
+        return with_bias_parts(self._solution_parts(ones, left.data, items[:, :-2]), biases)
+
     def fold_in_items(self, audiences: Histories) -> FloatArray:
         """Return the exact item vectors for these audiences, users held fixed: ``(n, dim)``."""
         return self._folded_items(audiences, None)
@@ -309,6 +333,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     ) -> FloatArray:
         ridge = self._ridge(weights, vectors)
         return solve_rows(weights, targets, vectors, self._background(vectors), ridge, prior)
+
+    def _solution_parts(self, weights: Any, targets: FloatArray | None, vectors: FloatArray) -> FloatArray:
+        background, ridge = self._background(vectors), self._ridge(weights, vectors)
+        return solution_parts(weights, targets, vectors, background, ridge)
 
     def _solve_residuals(
         self,

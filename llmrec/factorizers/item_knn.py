@@ -78,6 +78,14 @@ class ItemKNN(Factorizer):
         check_fitted(self, "similarities_")
         return histories.weight_matrix()
 
+    def history_parts(self, histories: Histories) -> Any:
+        """Return each entry of the histories in a row of its own, ``(nnz, n_items)``."""
+        history = histories.weight_matrix()
+        rows = np.arange(history.nnz)
+        return sparse.csr_array(
+            (history.data, (rows, history.indices)), shape=(history.nnz, history.shape[1])
+        )
+
 
 def _inverse(lengths: FloatArray) -> FloatArray:
     return np.asarray(np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from llmrec.base import FloatArray
 
-__all__ = ["RatingBias", "damped_means", "with_item_bias", "with_user_bias"]
+__all__ = ["RatingBias", "bias_parts", "damped_means", "with_bias_parts", "with_item_bias", "with_user_bias"]
 
 _MAX_ROUNDS = 100
 _TOLERANCE = 1e-7
@@ -64,6 +64,19 @@ def damped_means(ratings: Any, mean: float, other: FloatArray, damping: float) -
     counts = lengths + damping
     means = np.divide(sums, counts, out=np.zeros(len(lengths)), where=counts > 0)
     return np.asarray(means, dtype=np.float32)
+
+
+def bias_parts(ratings: Any, mean: float, other: FloatArray, damping: float) -> FloatArray:
+    """Return what each rating adds to the damped mean of its row, ``(nnz,)``."""
+    left = ratings.data.astype(np.float64) - mean - other[ratings.indices]
+    lengths = np.diff(ratings.indptr)
+    return np.asarray(left / (np.repeat(lengths, lengths) + damping), dtype=np.float32)
+
+
+def with_bias_parts(vectors: FloatArray, biases: FloatArray) -> FloatArray:
+    """Append to parts of user vectors their part of the user's bias; the constants are nobody's."""
+    nothing = np.zeros((len(vectors), 1), dtype=np.float32)
+    return np.hstack([vectors, nothing, biases[:, None]]).astype(np.float32)
 
 
 def with_user_bias(vectors: FloatArray, bias: FloatArray) -> FloatArray:

@@ -8,7 +8,14 @@ import numpy as np
 from scipy.sparse.linalg import svds
 
 from llmrec.base import FactorModel, FloatArray
-from llmrec.factorizers.rating_bias import RatingBias, damped_means, with_item_bias, with_user_bias
+from llmrec.factorizers.rating_bias import (
+    RatingBias,
+    bias_parts,
+    damped_means,
+    with_bias_parts,
+    with_item_bias,
+    with_user_bias,
+)
 from llmrec.validation import check_choice, check_fitted, check_integer, check_number
 
 if TYPE_CHECKING:
@@ -107,6 +114,19 @@ class SVDFactorizer(FactorModel):
         bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
         left = RatingBias(self.mean_rating_, bias, items[:, -2]).residuals(ratings)
         return with_user_bias(np.asarray(left @ items[:, :-2], dtype=np.float32), bias + self.mean_rating_)
+
+    def history_parts(self, histories: Histories) -> FloatArray:
+        """Return what each entry adds to the projection, and where there are ratings to the user's bias."""
+        check_fitted(self, "item_vectors_")
+        items = self.item_vectors_
+        if self.feedback == "implicit":
+            weights = histories.weight_matrix()
+            return np.asarray(weights.data[:, None] * items[weights.indices], dtype=np.float32)
+        ratings = histories.rating_matrix()
+        biases = bias_parts(ratings, self.mean_rating_, items[:, -2], self.damping)
+        bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
+        left = RatingBias(self.mean_rating_, bias, items[:, -2]).residuals(ratings)
+        return with_bias_parts(left.data[:, None] * items[left.indices, :-2], biases)
 
     def fold_in_items(self, audiences: Histories) -> FloatArray:
         """Return the projection of these audiences on the user factors: ``(n, dim)``."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from llmrec.base import FloatArray, Fuser, Matrix, ViewVectors
+from llmrec.base import FloatArray, Fuser, Matrix, ScoreWeights, ViewVectors
 from llmrec.errors import ParameterError, nearest
 from llmrec.validation import check_fitted, check_number
 from llmrec.vectors import JoinedVectors, dot, join_columns, scale_rows
@@ -98,6 +98,20 @@ class ConcatFuser(Fuser):
                 dense.append(scaled.toarray() if sparse.issparse(scaled) else scaled)
         front = np.hstack([np.stack(known, axis=1), *dense]).astype(np.float32)
         return JoinedVectors(front, _side_by_side(thin)) if thin else front
+
+    def score_weights(
+        self, items: Sequence[ViewVectors], queries: Sequence[ViewVectors]
+    ) -> list[ScoreWeights]:
+        """Return each view's item vector on the scale of its z-score, and what the mean takes off."""
+        check_fitted(self, "weights_")
+        weights = self._query_weights(queries)
+        found = []
+        for position, (item, query) in enumerate(zip(items, queries, strict=True)):
+            mean, scale = self._standardised(position, query)
+            factor = float(scale[0]) * float(weights[0, position]) * float(item.present[0])
+            vector = item.vectors.toarray() if sparse.issparse(item.vectors) else item.vectors
+            found.append(ScoreWeights(factor * vector[0].astype(np.float64), -factor * float(mean[0])))
+        return found
 
     def view_scores(self, position: int, items: ViewVectors, users: slice) -> FloatArray:
         """Return one view's z-scores, ``(n_users, n_items)``, for some of the users in ``items.queries``."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from llmrec.base import FloatArray, Fuser, Matrix, ViewVectors
+from llmrec.base import FloatArray, Fuser, Matrix, ScoreWeights, ViewVectors
 from llmrec.errors import ComponentError
 from llmrec.validation import check_choice, check_fitted, check_number
 from llmrec.vectors import join_columns, row_norms, scale_rows
@@ -96,13 +96,36 @@ class WeightedFuser(Fuser):
         """Return ``(n_queries, width of the factors)``."""
         check_fitted(self, "item_map_")
         text, factors = self._sides(views, scaled=False)
-        has_own_map = self.query_map_ is not None
-        return self._blend(
-            text,
-            factors,
-            self.query_map_ if has_own_map else self.item_map_,
-            self.query_norms_ if has_own_map else self.item_norms_,
-        )
+        return self._blend(text, factors, *self._map_of_queries())
+
+    def score_weights(
+        self, items: Sequence[ViewVectors], queries: Sequence[ViewVectors]
+    ) -> list[ScoreWeights]:
+        """Return what each view's *query* adds, exactly.
+
+        The item's side is one vector in which text and factors are mixed, and is not taken apart: the share
+        of the text is what the text of the history adds, not what the item's text does.
+        """
+        check_fitted(self, "item_map_")
+        fused = self.fuse_items(items)
+        item = (fused.toarray() if sparse.issparse(fused) else fused)[0].astype(np.float64)
+        text, factors = self._sides(queries, scaled=False)
+        map_, norms = self._map_of_queries()
+        found, starts = [], {True: 0, False: 0}
+        for query in queries:
+            is_text, width = query.kind == "text", query.vectors.shape[1]
+            own = slice(starts[is_text], starts[is_text] + width)
+            starts[is_text] = own.stop
+            if text is None or factors is None or map_ is None:
+                counts = is_text == (factors is None)
+                found.append(ScoreWeights(item[own] if counts else np.zeros(width)))
+                continue
+            _, scale, alpha = self._mapped(text, factors, map_, norms)
+            if is_text:
+                found.append(ScoreWeights(float(alpha[0] * scale[0]) * (map_[own].astype(np.float64) @ item)))
+            else:
+                found.append(ScoreWeights(float(1 - alpha[0]) * item[own]))
+        return found
 
     def _check_parameters(self) -> None:
         if isinstance(self.alpha, str):
@@ -140,13 +163,28 @@ class WeightedFuser(Fuser):
             if only is None:
                 raise ComponentError("there is no view to fuse.")
             return only.vectors
+        mapped, scale, alpha = self._mapped(text, factors, map_, norms)
+        return alpha[:, None] * (mapped * scale[:, None]) + (1 - alpha[:, None]) * factors.vectors
+
+    def _map_of_queries(self) -> tuple[FloatArray | None, Any]:
+        if self.query_map_ is not None:
+            return self.query_map_, self.query_norms_
+        return self.item_map_, self.item_norms_
+
+    def _mapped(
+        self, text: ViewVectors, factors: ViewVectors, map_: FloatArray, norms: Any
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the text in the space of the factors, what brings it to its length there, and its weight."""
         mapped = np.asarray(text.vectors @ map_, dtype=np.float32)
         lengths = row_norms(mapped)
         wanted = np.interp(np.log1p(factors.support), norms[0], norms[1])
-        mapped *= np.divide(wanted, lengths, out=np.zeros_like(lengths), where=lengths > 0)[:, None]
+        scale = np.divide(wanted, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         alpha = self._alphas(factors.support)
-        alpha = np.where(text.present, np.where(factors.present, alpha, 1), 0).astype(np.float32)
-        return alpha[:, None] * mapped + (1 - alpha[:, None]) * factors.vectors
+        return (
+            mapped,
+            scale,
+            np.where(text.present, np.where(factors.present, alpha, 1), 0).astype(np.float32),
+        )
 
     def _alphas(self, support: FloatArray) -> FloatArray:
         if self.alpha == "adaptive":
