@@ -89,15 +89,15 @@ class Explanation:
 
     Examples
     --------
-    >>> Explanation("heat", "ann", 0.8, "history", (
-    ...     Reason("als", "behaviour", "history", "alien", 0.5),
-    ...     Reason("words", "text", "history", "ronin", 0.3),
+    >>> Explanation("heat", "ann", 1.0, "history", (
+    ...     Reason("als", "behaviour", "history", "alien", 0.6),
+    ...     Reason("words", "text", "history", "ronin", 0.4),
     ...     Reason("hits", "popularity", "everyone", None, 0.1),
     ...     Reason("words", "text", "baseline", None, -0.1),
     ... ), {"bank": 0.3})
-    'heat' for 'ann' scores 0.8 (by history)
-      62 % people like you, 25 % text, 12 % trending
-      because of alien (0.5), ronin (0.3)
+    'heat' for 'ann' scores 1 (by history)
+      60 % people like you, 30 % text, 10 % trending
+      because of alien (0.6), ronin (0.4)
       words in common: bank (0.3)
     """
 
