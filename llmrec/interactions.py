@@ -211,6 +211,18 @@ class Histories:
         matrix.sum_duplicates()
         return matrix
 
+    def entry_matrix(self) -> Any:
+        """Return a ``csr_array`` of shape ``(nnz, n_columns)``: each summed weight in a row of its own.
+
+        Examples
+        --------
+        >>> Histories.of([[3, 1], [0]], n_columns=4).entry_matrix().toarray().tolist()
+        [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]]
+        """
+        matrix = self.weight_matrix()
+        rows = np.arange(matrix.nnz + 1)
+        return sparse.csr_array((matrix.data, matrix.indices, rows), shape=(matrix.nnz, self.n_columns))
+
     def rating_matrix(self) -> Any:
         """Return a ``csr_array`` of shape ``(n, n_columns)``; of repeated ratings the last one counts.
 

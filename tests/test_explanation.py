@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from llmrec import (
+    EASE,
     ALSFactorizer,
     ConcatFuser,
     Explanation,
@@ -66,6 +67,7 @@ RECOMMENDERS = {
     ),
     "ridge of words": Recommender(encoder=TextView("tfidf", metric="ridge"), factorizer="item-knn"),
     "text alone": Recommender(encoder="tfidf", factorizer=None),
+    "ease": Recommender(encoder="tfidf", factorizer=["ease", "item-knn"], fuser="concat"),
     "sgd": Recommender(factorizer=[SMALL_ALS, "popularity"], updater="sgd"),
     "no updater": Recommender(factorizer=SMALL_ALS, updater=None, fuser="concat"),
     "weighted": Recommender(encoder=TfidfEncoder(components=5), factorizer=SMALL_ALS, fuser="weighted"),
@@ -123,7 +125,13 @@ def test_shares_of_predicted_ratings_add_up(kind):
 
 @pytest.mark.parametrize(
     "factorizer",
-    [SMALL_ALS, ALSFactorizer(4, unobserved_weight=0, frequency_exponent=0), SVDFactorizer(4), ItemKNN()],
+    [
+        SMALL_ALS,
+        ALSFactorizer(4, unobserved_weight=0, frequency_exponent=0),
+        SVDFactorizer(4),
+        ItemKNN(),
+        EASE(),
+    ],
     ids=repr,
 )
 def test_parts_of_implicit_histories_add_up_to_the_query(factorizer):
@@ -261,6 +269,8 @@ def test_wrong_requests_are_refused():
         rec.explain(item="i1")
     with pytest.raises(ParameterError, match="explain takes a user or a history, not both"):
         rec.explain("u1", "i1", history=["i2"])
+    with pytest.raises(ParameterError, match="item must be one id, got list"):
+        rec.explain("u1", ["i1"])
     with pytest.raises(ParameterError, match="context must be a text, got int"):
         rec.explain("u1", "i1", context=3)
 

@@ -137,6 +137,11 @@ class EASE(ContentFactorizer):
         check_fitted(self, "item_vectors_")
         return _within(histories.weight_matrix(), self.item_vectors_.shape[1])
 
+    def history_parts(self, histories: Histories) -> Any:
+        """Return each entry of the histories in a row of its own, ``(nnz, dim)``."""
+        check_fitted(self, "item_vectors_")
+        return _within(histories.entry_matrix(), self.item_vectors_.shape[1])
+
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
         """Regress the new items among ``events`` on the items known at ``fit``; return their rows."""
         check_fitted(self, "item_vectors_")

@@ -80,11 +80,8 @@ class ItemKNN(Factorizer):
 
     def history_parts(self, histories: Histories) -> Any:
         """Return each entry of the histories in a row of its own, ``(nnz, n_items)``."""
-        history = histories.weight_matrix()
-        rows = np.arange(history.nnz)
-        return sparse.csr_array(
-            (history.data, (rows, history.indices)), shape=(history.nnz, history.shape[1])
-        )
+        check_fitted(self, "similarities_")
+        return histories.entry_matrix()
 
 
 def _inverse(lengths: FloatArray) -> FloatArray:
