@@ -13,6 +13,7 @@ from llmrec import (
     ConcatFuser,
     Explanation,
     ItemKNN,
+    LinearAutoencoder,
     MMRRanker,
     Recommender,
     SVDFactorizer,
@@ -144,6 +145,15 @@ def test_parts_of_implicit_histories_add_up_to_the_query(factorizer):
     assert parts.shape == (4, queries.shape[1])
     np.testing.assert_allclose(parts[:3].sum(axis=0), queries[0], atol=1e-5)
     np.testing.assert_allclose(parts[3], queries[2], atol=1e-5)
+
+
+def test_parts_of_a_linear_autoencoder_add_up_to_the_query():
+    model = LinearAutoencoder()
+    model.item_vectors_ = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    histories = Histories.of([[0, 2, 2, 5]], 9, weights=[[1, 2, 1, 0.5]])
+    parts = model.history_parts(histories)
+    assert parts.shape == (3, 3)
+    np.testing.assert_allclose(parts.sum(axis=0), model.query_vectors(histories)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [ALSFactorizer, SVDFactorizer])

@@ -134,6 +134,11 @@ class LinearAutoencoder(Factorizer):
         check_fitted(self, "item_vectors_")
         return np.asarray(histories.weight_matrix() @ self.item_vectors_, dtype=np.float32)
 
+    def history_parts(self, histories: Histories) -> FloatArray:
+        """Return the weighted item vector of each entry of the histories, ``(nnz, factors)``."""
+        check_fitted(self, "item_vectors_")
+        return np.asarray(histories.entry_matrix() @ self.item_vectors_, dtype=np.float32)
+
     def _check_parameters(self) -> None:
         check_integer("factors", self.factors, minimum=1)
         check_integer("epochs", self.epochs, minimum=1)
