@@ -165,7 +165,7 @@ def frame_of(columns: Mapping[str, Any], backend: str | None) -> Any:
     """Return a frame of columns in the chosen library, or the first one installed."""
     import narwhals as nw
 
-    return nw.from_dict(dict(columns), backend=cast(Any, frame_backend(backend))).to_native()
+    return nw.from_dict(dict(columns), backend=cast(Any, _chosen_backend(backend))).to_native()
 
 
 def _frame(rows: Sequence[Recommendations], backend: str | None) -> Any:
@@ -179,7 +179,7 @@ def _frame(rows: Sequence[Recommendations], backend: str | None) -> Any:
     return frame_of(columns, backend)
 
 
-def frame_backend(backend: str | None) -> str:
+def _chosen_backend(backend: str | None) -> str:
     """Return the library that makes frames: ``backend``, or the first that is installed."""
     import importlib.util
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from llmrec.evaluation.splits import Split
 from llmrec.evaluation.task import RankingTask
 from llmrec.evaluation.trial import Costs, Trial, run_trial
 from llmrec.progress import progress_bar
-from llmrec.recommendations import frame_backend
+from llmrec.recommendations import frame_of
 from llmrec.validation import check_integer, check_number
 
 __all__ = ["Comparison", "compare"]
@@ -125,14 +125,12 @@ class Comparison:
         backend : {"pandas", "polars", "pyarrow"}, optional
             The library of the frame; the first of these that is installed, if not given.
         """
-        import narwhals as nw
-
         columns: dict[str, Any] = {"recommender": self.names}
         tables = {"": self.values, " low": self.low, " high": self.high, " p": self.p_values}
         for place, metric in enumerate(self.metrics):
             columns |= {metric.name + suffix: table[:, place] for suffix, table in tables.items()}
         columns |= {name: [getattr(self.costs[one], name) for one in self.names] for name in _COSTS}
-        return nw.from_dict(columns, backend=cast(Any, frame_backend(backend))).to_native()
+        return frame_of(columns, backend)
 
     def __repr__(self) -> str:
         table = self._cells()

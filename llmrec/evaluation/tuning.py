@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -20,7 +20,7 @@ from llmrec.evaluation.task import RankingTask
 from llmrec.evaluation.trial import run_trial
 from llmrec.interactions import Interactions
 from llmrec.progress import progress_bar
-from llmrec.recommendations import frame_backend
+from llmrec.recommendations import frame_of
 from llmrec.validation import check_integer, check_number
 
 __all__ = ["Tuning", "tune"]
@@ -57,10 +57,8 @@ class Tuning:
         backend : {"pandas", "polars", "pyarrow"}, optional
             The library of the frame; the first of these that is installed, if not given.
         """
-        import narwhals as nw
-
         columns = {name: [_plain(trial[name]) for trial in self.trials] for name in self.trials[0]}
-        return nw.from_dict(columns, backend=cast(Any, frame_backend(backend))).to_native()
+        return frame_of(columns, backend)
 
     def __repr__(self) -> str:
         chosen = ", ".join(f"{path}={value!r}" for path, value in self.best_params.items())
