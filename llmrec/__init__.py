@@ -24,12 +24,13 @@ _HOMES = {
     "llmrec.errors": ["LLMRecError", "LLMRecWarning"],
     "llmrec.explanation": ["Explanation"],
     "llmrec.factorizers": [
-        "EASE",
         "ALSFactorizer",
+        "EASE",
         "ItemKNN",
+        "LinearAutoencoder",
         "Popularity",
         "SVDFactorizer",
-        "LinearAutoencoder",
+        "UserKNN",
     ],
     "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "WeightedFuser"],
     "llmrec.interactions": ["Interactions"],
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
         LinearAutoencoder,
         Popularity,
         SVDFactorizer,
+        UserKNN,
     )
     from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser
     from llmrec.interactions import Interactions

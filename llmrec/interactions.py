@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -271,6 +271,10 @@ class Histories:
         if n_columns >= self.n_columns:
             return self
         return self._kept(self.columns < n_columns, n_columns)
+
+    def widened(self, n_columns: int) -> Histories:
+        """Return the same histories over a larger catalogue."""
+        return self if n_columns <= self.n_columns else replace(self, n_columns=n_columns)
 
     def _kept(self, kept: npt.NDArray[np.bool_], n_columns: int) -> Histories:
         counts = np.bincount(self.owners[kept], minlength=len(self))

@@ -42,6 +42,7 @@ _BUILT_IN = {
         "linear-autoencoder": "llmrec.factorizers:LinearAutoencoder",
         "popularity": "llmrec.factorizers:Popularity",
         "svd": "llmrec.factorizers:SVDFactorizer",
+        "user-knn": "llmrec.factorizers:UserKNN",
     },
     "fuser": {
         "concat": "llmrec.fusers:ConcatFuser",

@@ -6,12 +6,6 @@ from llmrec.factorizers.item_knn import ItemKNN
 from llmrec.factorizers.linear_autoencoder import LinearAutoencoder
 from llmrec.factorizers.popularity import Popularity
 from llmrec.factorizers.svd import SVDFactorizer
+from llmrec.factorizers.user_knn import UserKNN
 
-__all__ = [
-    "EASE",
-    "ALSFactorizer",
-    "ItemKNN",
-    "LinearAutoencoder",
-    "Popularity",
-    "SVDFactorizer",
-]
+__all__ = ["EASE", "ALSFactorizer", "ItemKNN", "LinearAutoencoder", "Popularity", "SVDFactorizer", "UserKNN"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
-from llmrec.base import Factorizer, FloatArray
-from llmrec.validation import check_fitted, check_integer, check_number
+from llmrec.base import Factorizer
+from llmrec.factorizers.similarity import Comparison, nearest_of_rows, rated_weights
+from llmrec.validation import check_fitted, check_integer
+from llmrec.vectors import row_sums, scale_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ItemKNN"]
 
-_ITEMS_AT_A_TIME = 1024
-
 
 class ItemKNN(Factorizer):
-    r"""Score an item by its cosine with the items of the history: item-based collaborative filtering.
+    r"""Score an item by its similarity to the items of the history: item-based collaborative filtering.
 
     The query vector is the history itself, a sparse row; an item's vector is its column of the similarity
     matrix, sparse too: its ``neighbours`` nearest items
@@ -35,6 +34,16 @@ class ItemKNN(Factorizer):
     shrinkage : float, default 10.0
         Similarities are multiplied by ``n / (n + shrinkage)``, with ``n`` the number of users in common:
         two items that share one user are not yet alike.
+    similarity : {"cosine", "adjusted-cosine", "pearson", "jaccard", "dot"}, default "cosine"
+        ``"cosine"`` and ``"dot"`` compare the weights of events; ``"jaccard"`` counts users alone. The other
+        two compare ratings, less each user's mean (``"adjusted-cosine"``) or less each item's
+        (``"pearson"``, over all raters of an item, not just those in common); the query then holds the
+        ratings of the history, and negative similarities count as none.
+    weighting : {"bm25", "tf-idf"} or None, default None
+        What an event counts in ``"cosine"`` and ``"dot"``: less for a user with many. BM25 brings a
+        normalisation by popularity of its own and goes with ``"dot"``.
+    normalize : bool, default False
+        Whether the similarities of an item's neighbours add up to 1. It favours rare items.
 
     Attributes
     ----------
@@ -49,23 +58,37 @@ class ItemKNN(Factorizer):
     [[0.0, 1.0], [1.0, 0.0]]
     """
 
-    def __init__(self, neighbours: int = 100, *, shrinkage: float = 10.0):
+    def __init__(
+        self,
+        neighbours: int = 100,
+        *,
+        shrinkage: float = 10.0,
+        similarity: str = "cosine",
+        weighting: str | None = None,
+        normalize: bool = False,
+    ):
         self.neighbours = neighbours
         self.shrinkage = shrinkage
+        self.similarity = similarity
+        self.weighting = weighting
+        self.normalize = normalize
 
     def fit(self, interactions: Interactions) -> Self:
-        """Compare all pairs of items that share a user."""
+        """Compare all pairs of items that share a user.
+
+        Raises
+        ------
+        DataError
+            If ratings are to be compared and the events have none.
+        """
         neighbours = check_integer("neighbours", self.neighbours, minimum=1)
-        shrinkage = check_number("shrinkage", self.shrinkage, 0)
-        by_item = interactions.audiences().weight_matrix()
-        lengths = np.sqrt(np.asarray(by_item.multiply(by_item).sum(axis=1))).ravel()
-        unit = sparse.csr_array(sparse.diags_array(_inverse(lengths)) @ by_item)
-        met = by_item.astype(bool).astype(np.float32)
-        parts = [
-            _nearest(unit, met, start, min(start + _ITEMS_AT_A_TIME, unit.shape[0]), neighbours, shrinkage)
-            for start in range(0, unit.shape[0], _ITEMS_AT_A_TIME)
-        ]
-        self.similarities_ = sparse.csr_array(sparse.vstack(parts), dtype=np.float32)
+        audiences = interactions.audiences()
+        comparison = Comparison.learn(self.similarity, self.weighting, self.shrinkage, audiences)
+        self.similarities_ = nearest_of_rows(comparison, comparison.rows(audiences), neighbours)
+        if self.normalize:
+            sums = row_sums(self.similarities_)
+            inverse = np.divide(1, sums, out=np.zeros_like(sums), where=sums > 0)
+            self.similarities_ = scale_rows(self.similarities_, inverse)
         return self
 
     def item_vectors(self) -> Any:
@@ -74,37 +97,15 @@ class ItemKNN(Factorizer):
         return self.similarities_
 
     def query_vectors(self, histories: Histories) -> Any:
-        """Return the ``(n, n_items)`` sparse histories."""
+        """Return the ``(n, n_items)`` sparse histories: their weights, or their ratings if those count."""
         check_fitted(self, "similarities_")
+        if self.similarity in ("adjusted-cosine", "pearson"):
+            return rated_weights(histories, self.similarity)
         return histories.weight_matrix()
 
     def history_parts(self, histories: Histories) -> Any:
         """Return each entry of the histories in a row of its own, ``(nnz, n_items)``."""
         check_fitted(self, "similarities_")
+        if self.similarity in ("adjusted-cosine", "pearson"):
+            return None
         return histories.entry_matrix()
-
-
-def _inverse(lengths: FloatArray) -> FloatArray:
-    return np.asarray(np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0))
-
-
-def _nearest(unit: Any, met: Any, start: int, stop: int, neighbours: int, shrinkage: float) -> Any:
-    """Return the neighbours of items ``start`` to ``stop`` as a sparse block of rows."""
-    block = sparse.csr_array(unit[start:stop] @ unit.T)
-    if shrinkage:
-        shared = sparse.csr_array(met[start:stop] @ met.T)
-        shared.data = shared.data / (shared.data + np.float32(shrinkage))
-        block = sparse.csr_array(block.multiply(shared))
-    block.setdiag(0, k=start)
-    block.eliminate_zeros()
-    return _largest_of_rows(block, neighbours)
-
-
-def _largest_of_rows(block: Any, k: int) -> Any:
-    """Keep the ``k`` largest entries of each row; equal ones by column."""
-    owners = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    order = np.lexsort((block.indices, -block.data, owners))
-    places = np.arange(block.nnz) - block.indptr[owners]
-    kept = np.sort(order[places < k])
-    entries = (block.data[kept], (owners[kept], block.indices[kept]))
-    return sparse.csr_array(entries, shape=block.shape)

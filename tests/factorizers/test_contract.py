@@ -11,6 +11,7 @@ from llmrec.factorizers import (
     LinearAutoencoder,
     Popularity,
     SVDFactorizer,
+    UserKNN,
 )
 from llmrec.testing import component_checks
 
@@ -23,6 +24,16 @@ COMPONENTS = [
     EASE(2.0, content_weight=1.0),
     ItemKNN(5),
     LinearAutoencoder(3, epochs=8, batch_size=8, progress=False),
+    ItemKNN(5, similarity="pearson", normalize=True),
+    ItemKNN(5, similarity="adjusted-cosine"),
+    ItemKNN(5, similarity="jaccard"),
+    ItemKNN(5, similarity="dot", weighting="bm25"),
+    UserKNN(5),
+    UserKNN(5, similarity="pearson"),
+    UserKNN(5, similarity="adjusted-cosine"),
+    UserKNN(5, similarity="jaccard", shrinkage=2),
+    UserKNN(5, similarity="dot", weighting="bm25", popularity_exponent=0.5),
+    UserKNN(5, weighting="tf-idf", content_weight=0.3),
     Popularity(),
     Popularity(half_life=5),
     Popularity(half_life=None),
