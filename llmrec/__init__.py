@@ -28,6 +28,7 @@ _HOMES = {
         "EASE",
         "ItemKNN",
         "LinearAutoencoder",
+        "GraphFilter",
         "Popularity",
         "SVDFactorizer",
         "UserKNN",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from llmrec.factorizers import (
         EASE,
         ALSFactorizer,
+        GraphFilter,
         ItemKNN,
         LinearAutoencoder,
         Popularity,

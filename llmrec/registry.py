@@ -38,6 +38,7 @@ _BUILT_IN = {
     "factorizer": {
         "als": "llmrec.factorizers:ALSFactorizer",
         "ease": "llmrec.factorizers:EASE",
+        "graph-filter": "llmrec.factorizers:GraphFilter",
         "item-knn": "llmrec.factorizers:ItemKNN",
         "linear-autoencoder": "llmrec.factorizers:LinearAutoencoder",
         "popularity": "llmrec.factorizers:Popularity",

@@ -2,10 +2,20 @@
 
 from llmrec.factorizers.als import ALSFactorizer
 from llmrec.factorizers.ease import EASE
+from llmrec.factorizers.graph_filter import GraphFilter
 from llmrec.factorizers.item_knn import ItemKNN
 from llmrec.factorizers.linear_autoencoder import LinearAutoencoder
 from llmrec.factorizers.popularity import Popularity
 from llmrec.factorizers.svd import SVDFactorizer
 from llmrec.factorizers.user_knn import UserKNN
 
-__all__ = ["EASE", "ALSFactorizer", "ItemKNN", "LinearAutoencoder", "Popularity", "SVDFactorizer", "UserKNN"]
+__all__ = [
+    "EASE",
+    "ALSFactorizer",
+    "GraphFilter",
+    "ItemKNN",
+    "LinearAutoencoder",
+    "Popularity",
+    "SVDFactorizer",
+    "UserKNN",
+]

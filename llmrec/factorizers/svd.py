@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from llmrec.interactions import Events, Histories, Interactions
 
-__all__ = ["SVDFactorizer"]
+__all__ = ["SVDFactorizer", "right_singular_vectors"]
 
 _SMALL = 64
 
@@ -96,7 +96,7 @@ class SVDFactorizer(FactorModel):
             ratings = histories.rating_matrix()
             bias = RatingBias.of(ratings, self.damping)
             matrix = bias.residuals(ratings)
-        values, items = _right_singular_vectors(matrix, factors, self.random_state)
+        values, items = right_singular_vectors(matrix, factors, self.random_state)
         self.singular_values_ = values
         self.mean_rating_ = 0.0 if bias is None else bias.mean
         users = np.asarray(matrix @ items, dtype=np.float32)
@@ -160,7 +160,7 @@ class SVDFactorizer(FactorModel):
         return users, items
 
 
-def _right_singular_vectors(matrix: Any, factors: int, random_state: int) -> tuple[FloatArray, FloatArray]:
+def right_singular_vectors(matrix: Any, factors: int, random_state: int) -> tuple[FloatArray, FloatArray]:
     """Return the largest singular values, zeros left out, and their right vectors as columns."""
     smaller = min(matrix.shape)
     doubles = matrix.astype(np.float64)

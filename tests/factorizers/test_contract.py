@@ -7,6 +7,7 @@ import pytest
 from llmrec.factorizers import (
     EASE,
     ALSFactorizer,
+    GraphFilter,
     ItemKNN,
     LinearAutoencoder,
     Popularity,
@@ -22,6 +23,8 @@ COMPONENTS = [
     SVDFactorizer(3, feedback="explicit"),
     EASE(),
     EASE(2.0, content_weight=1.0),
+    GraphFilter(),
+    GraphFilter(5, factors=2),
     ItemKNN(5),
     LinearAutoencoder(3, epochs=8, batch_size=8, progress=False),
     ItemKNN(5, similarity="pearson", normalize=True),

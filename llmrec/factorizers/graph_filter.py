@@ -1,0 +1,133 @@
+"""Graph filter: item neighbours on the normalised graph of users and items, softened by a power."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from llmrec.base import Factorizer, FloatArray
+from llmrec.factorizers.similarity import column_scale, largest_of_rows
+from llmrec.factorizers.svd import right_singular_vectors
+from llmrec.validation import check_fitted, check_integer, check_number
+from llmrec.vectors import row_sums, scale_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmrec.interactions import Histories, Interactions
+
+__all__ = ["GraphFilter"]
+
+_ITEMS_AT_A_TIME = 512
+
+
+class GraphFilter(Factorizer):
+    r"""Smooth histories over the graph of users and items: a filter in closed form, without training.
+
+    With :math:`R` the events, :math:`D_u` and :math:`D_i` their sums by user and item, and
+    :math:`\tilde R = D_u^{-a} R D_i^{a-1}`, item :math:`j` is scored by the column :math:`j` of
+    :math:`P = (\tilde R^T \tilde R)^{\circ s}`, a power entry by entry
+    (Park, Shin & Shin, "Turbo-CF", SIGIR 2024). Choose it for large and sparse catalogues, where it is among
+    the most accurate models and :class:`EASE` does not fit into memory. On dense data others are better.
+
+    Parameters
+    ----------
+    neighbours : int, default 500
+        Largest entries of ``P`` kept for each item.
+    user_exponent : float, default 0.6
+        :math:`a`, from 0 to 1: how much less the events of busy users count; those of popular items count
+        less with the rest.
+    power : float, default 0.7
+        :math:`s`, above 0. Below 1 it evens out weak and strong neighbours.
+    factors : int, default 0
+        Singular vectors of an ideal low-pass filter that is added to ``P``:
+        :math:`\alpha D_i^{-1/2} V V^T D_i^{1/2}`, from those of :math:`D_u^{-1/2} R D_i^{-1/2}`
+        (Shen et al., "GF-CF", CIKM 2021). 0 adds none. Each entry of a dense ``P`` is then computed once.
+    low_pass_weight : float, default 0.3
+        :math:`\alpha`.
+    random_state : int, default 0
+        Seed of the starting vector of the decomposition; the result depends on it only by rounding.
+
+    Attributes
+    ----------
+    similarities_ : csr_array of shape (n_items, n_items)
+        Row ``j`` is the pruned column ``j`` of ``P``, without the item itself.
+
+    Examples
+    --------
+    >>> from llmrec.interactions import Interactions
+    >>> events = Interactions.from_table([("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("bob", "jam")])
+    >>> GraphFilter(user_exponent=0.5, power=1).fit(events).similarities_.toarray().round(2).tolist()
+    [[0.0, 0.5], [0.5, 0.0]]
+    """
+
+    def __init__(
+        self,
+        neighbours: int = 500,
+        *,
+        user_exponent: float = 0.6,
+        power: float = 0.7,
+        factors: int = 0,
+        low_pass_weight: float = 0.3,
+        random_state: int = 0,
+    ):
+        self.neighbours = neighbours
+        self.user_exponent = user_exponent
+        self.power = power
+        self.factors = factors
+        self.low_pass_weight = low_pass_weight
+        self.random_state = random_state
+
+    def fit(self, interactions: Interactions) -> Self:
+        """Multiply the normalised matrix by itself, some items at a time."""
+        neighbours = check_integer("neighbours", self.neighbours, minimum=1)
+        exponent = check_number("user_exponent", self.user_exponent, 0, 1)
+        power = check_number("power", self.power, 0, above=True)
+        check_integer("factors", self.factors, minimum=0)
+        check_number("low_pass_weight", self.low_pass_weight, 0)
+        events = interactions.matrix
+        by_item = _normalised(events, exponent).T.tocsr()
+        left, right = self._low_pass(events)
+        parts = []
+        for start in range(0, by_item.shape[0], _ITEMS_AT_A_TIME):
+            rows = slice(start, start + _ITEMS_AT_A_TIME)
+            block = sparse.csr_array(by_item[rows] @ by_item.T)
+            block.data **= np.float32(power)
+            if left.shape[1]:
+                block = sparse.csr_array(block.toarray() + right[rows] @ left.T)
+            block.setdiag(0, k=start)
+            block.eliminate_zeros()
+            parts.append(largest_of_rows(block, neighbours))
+        empty = sparse.csr_array((0, interactions.n_items), dtype=np.float32)
+        self.similarities_ = sparse.csr_array(sparse.vstack([empty, *parts]), dtype=np.float32)
+        return self
+
+    def item_vectors(self) -> Any:
+        """Return the ``(n_items, n_items)`` sparse filter, an item a row."""
+        check_fitted(self, "similarities_")
+        return self.similarities_
+
+    def query_vectors(self, histories: Histories) -> Any:
+        """Return the ``(n, n_items)`` sparse histories."""
+        check_fitted(self, "similarities_")
+        return histories.weight_matrix()
+
+    def _low_pass(self, events: Any) -> tuple[FloatArray, FloatArray]:
+        """Return L and R, items × factors: the low-pass filter is ``L Rᵀ``, from an item of the history."""
+        n_items = events.shape[1]
+        if not self.factors or not self.low_pass_weight or not events.nnz:
+            return (np.zeros((n_items, 0), dtype=np.float32),) * 2
+        _, vectors = right_singular_vectors(_normalised(events, 0.5), self.factors, self.random_state)
+        totals = np.asarray(events.sum(axis=0)).ravel()
+        damped = vectors * column_scale(totals, 0.5)[:, None] * np.float32(self.low_pass_weight)
+        return damped, vectors * np.sqrt(totals, dtype=np.float32)[:, None]
+
+
+def _normalised(events: Any, user_exponent: float) -> Any:
+    """Return ``D_u^-a R D_i^(a-1)``."""
+    scaled = scale_rows(events, column_scale(row_sums(events), user_exponent))
+    totals = np.asarray(events.sum(axis=0)).ravel()
+    scaled.data *= column_scale(totals, 1 - user_exponent)[scaled.indices]
+    return scaled
