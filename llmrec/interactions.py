@@ -12,6 +12,7 @@ from scipy import sparse
 
 from llmrec.errors import DataError, UnknownIdError, nearest
 from llmrec.tables import EventTable, read_events
+from llmrec.validation import check_choice, check_number
 from llmrec.vectors import grown
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Events", "Histories", "IdTable", "Interactions"]
 
 TimeArray = npt.NDArray[np.float64]
+
+_DAY = 86_400.0
+# Weights stay above 0, as those of events do.
+_MAX_HALF_LIVES = 100.0
 
 _EVENT_COLUMNS = ("user_rows", "item_rows", "weights", "ratings", "timestamps")
 
@@ -259,6 +264,40 @@ class Histories:
             None if self.timestamps is None else self.timestamps[entries],
             self.n_columns,
         )
+
+    def decayed(self, half_life: float, unit: str = "events") -> Histories:
+        """Return the same histories with weights that halve with age; the last event keeps its own.
+
+        Parameters
+        ----------
+        half_life : float
+            Age, above 0, at which an event counts half.
+        unit : {"events", "days"}, default "events"
+            What age is counted in: later events of the same history, or days before its last one.
+
+        Raises
+        ------
+        DataError
+            If ages are to be counted in days and there are no times.
+
+        Examples
+        --------
+        >>> Histories.of([[3, 1, 2], [0]], n_columns=4).decayed(half_life=1).weights.tolist()
+        [0.25, 0.5, 1.0, 1.0]
+        """
+        check_number("half_life", half_life, 0, above=True)
+        if check_choice("unit", unit, ("events", "days")) == "events":
+            ages: npt.NDArray[Any] = (
+                np.repeat(self.indptr[1:], self.lengths) - 1 - np.arange(len(self.columns))
+            )
+        elif self.timestamps is None:
+            raise DataError("ages in days need event times, and these histories have none.")
+        else:
+            newest = np.full(len(self), -np.inf)
+            np.maximum.at(newest, self.owners, self.timestamps)
+            ages = (newest[self.owners] - self.timestamps) / _DAY
+        decay = np.exp2(-np.minimum(ages / half_life, _MAX_HALF_LIVES))
+        return replace(self, weights=(self.weights * decay).astype(np.float32))
 
     def without(self, others: Histories) -> Histories:
         """Return the same histories without what ``others`` hold, history by history."""

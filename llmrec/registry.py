@@ -42,6 +42,7 @@ _BUILT_IN = {
         "item-knn": "llmrec.factorizers:ItemKNN",
         "linear-autoencoder": "llmrec.factorizers:LinearAutoencoder",
         "popularity": "llmrec.factorizers:Popularity",
+        "sequence-rules": "llmrec.factorizers:SequenceRules",
         "svd": "llmrec.factorizers:SVDFactorizer",
         "user-knn": "llmrec.factorizers:UserKNN",
     },

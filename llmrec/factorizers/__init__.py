@@ -6,6 +6,8 @@ from llmrec.factorizers.graph_filter import GraphFilter
 from llmrec.factorizers.item_knn import ItemKNN
 from llmrec.factorizers.linear_autoencoder import LinearAutoencoder
 from llmrec.factorizers.popularity import Popularity
+from llmrec.factorizers.recent import Recent
+from llmrec.factorizers.sequence_rules import SequenceRules
 from llmrec.factorizers.svd import SVDFactorizer
 from llmrec.factorizers.user_knn import UserKNN
 
@@ -16,6 +18,8 @@ __all__ = [
     "ItemKNN",
     "LinearAutoencoder",
     "Popularity",
+    "Recent",
     "SVDFactorizer",
+    "SequenceRules",
     "UserKNN",
 ]

@@ -169,12 +169,20 @@ def nearest_of_rows(comparison: Comparison, rows: Any, neighbours: int) -> Any:
 
 def largest_of_rows(block: Any, k: int) -> Any:
     """Keep the ``k`` largest entries of each row of a ``csr_array``; of equal ones the first columns."""
-    owners = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    order = np.lexsort((block.indices, -block.data, owners))
-    places = np.arange(block.nnz) - block.indptr[owners]
+    lengths = np.diff(block.indptr)
+    lowest = np.full(block.shape[0], -np.inf, dtype=np.float32)
+    for row in np.flatnonzero(lengths > k).tolist():
+        entries = block.data[block.indptr[row] : block.indptr[row + 1]]
+        lowest[row] = np.partition(entries, len(entries) - k)[len(entries) - k]
+    owners = np.repeat(np.arange(block.shape[0]), lengths)
+    # Selecting comes first, for sorting all entries would cost most of a fit.
+    left = np.flatnonzero(block.data >= lowest[owners])
+    order = left[np.lexsort((block.indices[left], -block.data[left], owners[left]))]
+    counts = np.bincount(owners[left], minlength=block.shape[0])
+    places = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     kept = np.sort(order[places < k])
-    entries = (block.data[kept], (owners[kept], block.indices[kept]))
-    return sparse.csr_array(entries, shape=block.shape)
+    data = (block.data[kept], (owners[kept], block.indices[kept]))
+    return sparse.csr_array(data, shape=block.shape)
 
 
 def content_neighbours(content: Matrix, n_items: int, neighbours: int) -> Any:

@@ -1,0 +1,124 @@
+"""Sequence rules: what users do next, after what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from llmrec.base import Factorizer, FloatArray, IntArray
+from llmrec.factorizers.similarity import column_scale
+from llmrec.validation import check_fitted, check_integer, check_number
+from llmrec.vectors import grown, replace_rows, scale_rows, take_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmrec.interactions import Events, Histories, Interactions
+
+__all__ = ["SequenceRules"]
+
+_ROOM = 2
+
+
+class SequenceRules(Factorizer):
+    r"""Score an item by how often, and how soon, it follows the items of a history.
+
+    An event at distance :math:`k` after another adds :math:`1/k` to the rule from the earlier item :math:`a`
+    to the later item :math:`b`, up to ``window`` events; the sum :math:`W_{ab}` counts
+    :math:`W_{ab} / \sqrt{n_a n_b}` (Ludewig & Jannach, "Evaluation of session-based recommendation
+    algorithms", UMUAI 2018). Choose it, beside a view that does not read order, where what a user did last
+    says what comes next: sessions, shops, episodes. It learns from new events exactly and at once.
+
+    Parameters
+    ----------
+    window : int, default 10
+        Greatest distance, in events of one user, over which a rule is counted.
+    half_life : float, default 2.0
+        Age, in events, at which an event of a history counts half when the history is asked about.
+
+    Attributes
+    ----------
+    rules_ : csr_array of shape (n_items, dim)
+        Row ``b``, column ``a``: :math:`W_{ab} / \sqrt{n_b}`. ``dim`` is twice the number of items at the
+        time of ``fit``, so that rules may start from items that come later; when these are used up, further
+        items have rules that lead to them and none that start from them until the next ``fit``.
+    counts_ : ndarray of shape (n_items,), int64
+        Number of events of each item.
+
+    Examples
+    --------
+    >>> from llmrec.interactions import Histories, Interactions
+    >>> events = Interactions.from_table([("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("bob", "jam")])
+    >>> rules = SequenceRules().fit(events)
+    >>> queries = rules.query_vectors(Histories.of([[0], [1]], n_columns=2))
+    >>> (queries @ rules.item_vectors().T).toarray().round(2).tolist()  # jam follows tea
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
+
+    def __init__(self, window: int = 10, *, half_life: float = 2.0):
+        self.window = window
+        self.half_life = half_life
+
+    def fit(self, interactions: Interactions) -> Self:
+        """Count the rules of all histories."""
+        check_integer("window", self.window, minimum=1)
+        check_number("half_life", self.half_life, 0, above=True)
+        self.counts_ = interactions.item_counts
+        self.width_ = _ROOM * interactions.n_items
+        histories = interactions.histories()
+        rules = self._rules(histories, np.zeros(len(histories), dtype=np.int64), interactions.n_items)
+        self.rules_ = scale_rows(rules, self._scale())
+        return self
+
+    def item_vectors(self) -> Any:
+        """Return ``(n_items, dim)``: the rules that lead to each item, sparse."""
+        check_fitted(self, "rules_")
+        return self.rules_
+
+    def query_vectors(self, histories: Histories) -> Any:
+        """Return the ``(n, dim)`` sparse histories, early events and frequent items counting less."""
+        check_fitted(self, "rules_")
+        recent = histories.known_to(self.width_).decayed(self.half_life)
+        queries = recent.weight_matrix()
+        scale = self._scale()
+        queries.data *= scale[np.minimum(queries.indices, len(scale) - 1)] if len(scale) else 1
+        queries.resize((len(histories), self.width_))
+        return queries
+
+    def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
+        """Count the rules that end in ``events``; return the items that these lead to."""
+        check_fitted(self, "rules_")
+        if not len(events):
+            return np.empty(0, dtype=np.int32)
+        users, n_new = np.unique(events.user_rows, return_counts=True)
+        histories = interactions.histories(users.astype(np.int32))
+        added = self._rules(histories, histories.lengths - n_new, interactions.n_items)
+        moved = np.unique(events.item_rows).astype(np.int32)
+        self.counts_ = grown(self.counts_, interactions.n_items)
+        known = take_rows(self.rules_, moved)
+        known = scale_rows(known, np.sqrt(self.counts_[moved]).astype(np.float32))
+        self.counts_[moved] = interactions.item_counts[moved]
+        rules = scale_rows(sparse.csr_array(known + added[moved]), self._scale()[moved])
+        self.rules_ = replace_rows(self.rules_, moved, rules)
+        return moved
+
+    def _scale(self) -> FloatArray:
+        return column_scale(self.counts_.astype(np.float32), 0.5)
+
+    def _rules(self, histories: Histories, first_new: npt.NDArray[np.int64], n_items: int) -> Any:
+        """Return ``(n_items, dim)``: the rules that end at the new events of each history, not scaled."""
+        items = histories.columns.astype(np.int64)
+        places = np.arange(len(items)) - np.repeat(histories.indptr[:-1], histories.lengths)
+        is_new = places >= np.repeat(first_new, histories.lengths)
+        rules = sparse.csr_array((n_items, self.width_), dtype=np.float32)
+        for distance in range(1, self.window + 1):
+            later = np.flatnonzero(is_new & (places >= distance))
+            from_items, to_items = items[later - distance], items[later]
+            # An item is no reason for itself, and beyond the room there are no columns.
+            kept = (from_items != to_items) & (from_items < self.width_)
+            weights = np.full(int(kept.sum()), 1 / distance, dtype=np.float32)
+            rules = rules + sparse.csr_array((weights, (to_items[kept], from_items[kept])), shape=rules.shape)
+        return sparse.csr_array(rules)
