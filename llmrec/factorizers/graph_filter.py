@@ -35,7 +35,8 @@ class GraphFilter(Factorizer):
     Parameters
     ----------
     neighbours : int, default 500
-        Largest entries of ``P`` kept for each item.
+        An entry of ``P`` is kept if it is among so many largest of its row or of its column: the fewer, the
+        smaller and faster, and the less accurate. 500 loses about 1 % on a catalogue of 40,000 items.
     user_exponent : float, default 0.6
         :math:`a`, from 0 to 1: how much less the events of busy users count; those of popular items count
         less with the rest.
@@ -44,7 +45,8 @@ class GraphFilter(Factorizer):
     factors : int, default 0
         Singular vectors of an ideal low-pass filter that is added to ``P``:
         :math:`\alpha D_i^{-1/2} V V^T D_i^{1/2}`, from those of :math:`D_u^{-1/2} R D_i^{-1/2}`
-        (Shen et al., "GF-CF", CIKM 2021). 0 adds none. Each entry of a dense ``P`` is then computed once.
+        (Shen et al., "GF-CF", CIKM 2021); negative entries of the sum are left out. 0 adds none;
+        otherwise a fit computes all of ``P``, which is then dense.
     low_pass_weight : float, default 0.3
         :math:`\alpha`.
     random_state : int, default 0
@@ -88,20 +90,12 @@ class GraphFilter(Factorizer):
         check_integer("factors", self.factors, minimum=0)
         check_number("low_pass_weight", self.low_pass_weight, 0)
         events = interactions.matrix
-        by_item = _normalised(events, exponent).T.tocsr()
+        rows = _normalised(events, exponent)
         left, right = self._low_pass(events)
-        parts = []
-        for start in range(0, by_item.shape[0], _ITEMS_AT_A_TIME):
-            rows = slice(start, start + _ITEMS_AT_A_TIME)
-            block = sparse.csr_array(by_item[rows] @ by_item.T)
-            block.data **= np.float32(power)
-            if left.shape[1]:
-                block = sparse.csr_array(block.toarray() + right[rows] @ left.T)
-            block.setdiag(0, k=start)
-            block.eliminate_zeros()
-            parts.append(largest_of_rows(block, neighbours))
-        empty = sparse.csr_array((0, interactions.n_items), dtype=np.float32)
-        self.similarities_ = sparse.csr_array(sparse.vstack([empty, *parts]), dtype=np.float32)
+        for_targets = _largest(rows, power, right, left, neighbours)
+        # Without the low-pass filter P is symmetric.
+        for_sources = _largest(rows, power, left, right, neighbours) if left.shape[1] else for_targets
+        self.similarities_ = sparse.csr_array(for_targets.maximum(for_sources.T), dtype=np.float32)
         return self
 
     def item_vectors(self) -> Any:
@@ -123,6 +117,23 @@ class GraphFilter(Factorizer):
         totals = np.asarray(events.sum(axis=0)).ravel()
         damped = vectors * column_scale(totals, 0.5)[:, None] * np.float32(self.low_pass_weight)
         return damped, vectors * np.sqrt(totals, dtype=np.float32)[:, None]
+
+
+def _largest(rows: Any, power: float, left: FloatArray, right: FloatArray, neighbours: int) -> Any:
+    """Return the largest positive entries of each row of the filter, some rows at a time."""
+    rows = sparse.csr_array(rows)
+    by_item = sparse.csr_array(rows.T)
+    parts = [sparse.csr_array((0, rows.shape[1]), dtype=np.float32)]
+    for start in range(0, rows.shape[1], _ITEMS_AT_A_TIME):
+        some = slice(start, start + _ITEMS_AT_A_TIME)
+        block = by_item[some] @ rows
+        block.data **= np.float32(power)
+        if left.shape[1]:
+            block = sparse.csr_array(np.maximum(block.toarray() + left[some] @ right.T, 0))
+        block.setdiag(0, k=start)
+        block.eliminate_zeros()
+        parts.append(largest_of_rows(block, neighbours))
+    return sparse.csr_array(sparse.vstack(parts))
 
 
 def _normalised(events: Any, user_exponent: float) -> Any:
