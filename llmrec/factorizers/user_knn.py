@@ -57,7 +57,7 @@ class UserKNN(ContentFactorizer):
     content_weight : float, default 0.0
         How far an event also counts for items with a like text: audiences are :math:`A + g\,C A`, where
         :math:`C` holds the cosines of each item's nearest texts, and histories likewise. Items without events
-        then have an audience too; 0.3 is a good start. Needs similarity ``"cosine"`` or ``"dot"``.
+        then have an audience too; 0.1 is a good start. Needs similarity ``"cosine"`` or ``"dot"``.
     content_neighbours : int, default 50
         Items with a like text that count for each item.
 
