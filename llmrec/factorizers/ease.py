@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 
 from llmrec.base import ContentFactorizer, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError, ParameterError
+from llmrec.factorizers.similarity import within
 from llmrec.validation import check_fitted, check_matrix, check_number
 from llmrec.vectors import replace_rows, row_norms, take_rows
 
@@ -124,7 +125,7 @@ class EASE(ContentFactorizer):
         if needed > allowed:
             raise ParameterError(
                 f"EASE needs {needed:.1f} GB for {n_items} items, and max_gigabytes is {allowed:g}; "
-                "raise it, or choose a sparse factorizer: 'graph-filter' or 'item-knn'."
+                "raise it, or choose 'graph-filter', 'item-knn' or 'linear-autoencoder'."
             )
 
     def item_vectors(self) -> FloatArray:
@@ -135,12 +136,12 @@ class EASE(ContentFactorizer):
     def query_vectors(self, histories: Histories) -> Any:
         """Return the ``(n, dim)`` sparse histories, without items that are new since ``fit``."""
         check_fitted(self, "item_vectors_")
-        return _within(histories.weight_matrix(), self.item_vectors_.shape[1])
+        return within(histories.weight_matrix(), self.item_vectors_.shape[1])
 
     def history_parts(self, histories: Histories) -> Any:
         """Return each entry of the histories in a row of its own, ``(nnz, dim)``."""
         check_fitted(self, "item_vectors_")
-        return _within(histories.entry_matrix(), self.item_vectors_.shape[1])
+        return within(histories.entry_matrix(), self.item_vectors_.shape[1])
 
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
         """Regress the new items among ``events`` on the items known at ``fit``; return their rows."""
@@ -264,14 +265,6 @@ def _shared_weights(interactions: Interactions, rows: IntArray, width: int) -> D
     histories = interactions.histories(users).known_to(width).weight_matrix()
     shared = (audiences[:, users] @ histories).toarray()
     return np.asarray(shared, dtype=np.float64)
-
-
-def _within(matrix: Any, width: int) -> Any:
-    """Return the first ``width`` columns; columns that are missing are zero."""
-    if matrix.shape[1] > width:
-        return sparse.csr_array(matrix[:, :width])
-    matrix.resize((matrix.shape[0], width))
-    return matrix
 
 
 def _dense(product: Any) -> DoubleArray:

@@ -108,6 +108,11 @@ class GraphFilter(Factorizer):
         check_fitted(self, "similarities_")
         return histories.weight_matrix()
 
+    def history_parts(self, histories: Histories) -> Any:
+        """Return each entry of the histories in a row of its own, ``(nnz, n_items)``."""
+        check_fitted(self, "similarities_")
+        return histories.entry_matrix()
+
     def _low_pass(self, events: Any) -> tuple[FloatArray, FloatArray]:
         """Return L and R, items × factors: the low-pass filter is ``L Rᵀ``, from an item of the history."""
         n_items = events.shape[1]

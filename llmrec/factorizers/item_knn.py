@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmrec.base import Factorizer
-from llmrec.factorizers.similarity import Comparison, nearest_of_rows, rated_weights
+from llmrec.factorizers.similarity import Comparison, entries_apart, nearest_of_rows, rated_weights
 from llmrec.validation import check_fitted, check_integer
 from llmrec.vectors import row_sums, scale_rows
 
@@ -105,7 +105,4 @@ class ItemKNN(Factorizer):
 
     def history_parts(self, histories: Histories) -> Any:
         """Return each entry of the histories in a row of its own, ``(nnz, n_items)``."""
-        check_fitted(self, "similarities_")
-        if self.similarity in ("adjusted-cosine", "pearson"):
-            return None
-        return histories.entry_matrix()
+        return entries_apart(self.query_vectors(histories))

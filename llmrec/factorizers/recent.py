@@ -90,9 +90,12 @@ class Recent(ContentFactorizer):
     def query_vectors(self, histories: Histories) -> Matrix:
         """Return what the factorizer inside makes of the decayed histories."""
         check_fitted(self, "factorizer_")
-        if self.unit == "events" or histories.timestamps is not None:
-            histories = histories.decayed(self.half_life, self.unit)
-        return self.factorizer_.query_vectors(histories)
+        return self.factorizer_.query_vectors(self._decayed(histories))
+
+    def history_parts(self, histories: Histories) -> Matrix | None:
+        """Return the parts that the factorizer inside splits the decayed histories into."""
+        check_fitted(self, "factorizer_")
+        return self.factorizer_.history_parts(self._decayed(histories))
 
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
         """Let the factorizer inside learn from new events."""
@@ -113,3 +116,8 @@ class Recent(ContentFactorizer):
         if isinstance(inner, ContentFactorizer):
             return inner.item_support(item_counts, item_rows)
         return item_counts
+
+    def _decayed(self, histories: Histories) -> Histories:
+        if self.unit == "days" and histories.timestamps is None:
+            return histories
+        return histories.decayed(self.half_life, self.unit)

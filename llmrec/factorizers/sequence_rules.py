@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.base import Factorizer, FloatArray, IntArray
-from llmrec.factorizers.similarity import column_scale
+from llmrec.factorizers.similarity import column_scale, entries_apart, within
 from llmrec.validation import check_fitted, check_integer, check_number
 from llmrec.vectors import grown, replace_rows, scale_rows, take_rows
 
@@ -81,12 +81,12 @@ class SequenceRules(Factorizer):
     def query_vectors(self, histories: Histories) -> Any:
         """Return the ``(n, dim)`` sparse histories, early events and frequent items counting less."""
         check_fitted(self, "rules_")
-        recent = histories.known_to(self.width_).decayed(self.half_life)
-        queries = recent.weight_matrix()
-        scale = self._scale()
-        queries.data *= scale[np.minimum(queries.indices, len(scale) - 1)] if len(scale) else 1
-        queries.resize((len(histories), self.width_))
-        return queries
+        return within(self._weights(histories), self.width_)
+
+    def history_parts(self, histories: Histories) -> Any:
+        """Return what each entry of the histories adds to its query, ``(nnz, dim)`` sparse."""
+        check_fitted(self, "rules_")
+        return within(entries_apart(self._weights(histories)), self.width_)
 
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
         """Count the rules that end in ``events``; return the items that these lead to."""
@@ -104,6 +104,13 @@ class SequenceRules(Factorizer):
         rules = scale_rows(sparse.csr_array(known + added[moved]), self._scale()[moved])
         self.rules_ = replace_rows(self.rules_, moved, rules)
         return moved
+
+    def _weights(self, histories: Histories) -> Any:
+        weights = histories.decayed(self.half_life).weight_matrix()
+        scale = np.append(self._scale(), np.float32(0))
+        # An item that came after the last events has no rules yet.
+        weights.data *= scale[np.minimum(weights.indices, len(scale) - 1)]
+        return weights
 
     def _scale(self) -> FloatArray:
         return column_scale(self.counts_.astype(np.float32), 0.5)

@@ -18,9 +18,11 @@ __all__ = [
     "Comparison",
     "column_scale",
     "content_neighbours",
+    "entries_apart",
     "largest_of_rows",
     "nearest_of_rows",
     "rated_weights",
+    "within",
 ]
 
 SIMILARITIES = ("cosine", "adjusted-cosine", "pearson", "jaccard", "dot")
@@ -207,6 +209,20 @@ def rated_weights(rows: Histories, similarity: str) -> Any:
     if np.all(rows.weights == 1):
         return ratings
     return ratings.multiply(replace(rows, ratings=rows.weights).rating_matrix()).tocsr()
+
+
+def entries_apart(matrix: Any) -> Any:
+    """Return each entry of a ``csr_array`` in a row of its own, ``(nnz, n_columns)``."""
+    rows = np.arange(matrix.nnz + 1)
+    return sparse.csr_array((matrix.data, matrix.indices, rows), shape=(matrix.nnz, matrix.shape[1]))
+
+
+def within(matrix: Any, width: int) -> Any:
+    """Return the first ``width`` columns; columns that are missing are zero."""
+    if matrix.shape[1] > width:
+        return sparse.csr_array(matrix[:, :width])
+    matrix.resize((matrix.shape[0], width))
+    return matrix
 
 
 def column_scale(totals: FloatArray, exponent: float) -> FloatArray:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ConcatFuser"]
 
 _SPREAD_SAMPLE = 4096
+_WIDEST_COVARIANCE = 2048
 
 
 class ConcatFuser(Fuser):
@@ -44,7 +45,8 @@ class ConcatFuser(Fuser):
 
     Notes
     -----
-    For sparse views the deviation is taken over 4,096 items at most, spread evenly over the catalogue.
+    For views that are sparse, or wider than 2,048, the deviation is taken over 4,096 items at most, spread
+    evenly over the catalogue.
 
     Examples
     --------
@@ -177,13 +179,14 @@ class _Spread:
     @classmethod
     def of(cls, view: ViewVectors) -> _Spread:
         known = np.flatnonzero(view.present)
-        vectors = view.vectors[known]
-        if not len(known):
-            return cls(
-                np.zeros(vectors.shape[1], np.float32), np.zeros((vectors.shape[1],) * 2, np.float32), None
-            )
+        vectors = (
+            view.vectors[known]
+            if len(known)
+            else sparse.csr_array((1, view.vectors.shape[1]), dtype=np.float32)
+        )
         mean = np.asarray(vectors.mean(axis=0), dtype=np.float32).ravel()
-        if not sparse.issparse(vectors):
+        # A covariance of neighbourhood vectors, as wide as the catalogue, would cost the cube of it.
+        if not sparse.issparse(vectors) and vectors.shape[1] <= _WIDEST_COVARIANCE:
             centred = vectors.astype(np.float64) - mean
             return cls(mean, centred.T @ centred / len(known), None)
         step = max(1, -(-len(known) // _SPREAD_SAMPLE))

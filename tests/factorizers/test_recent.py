@@ -7,7 +7,7 @@ import pytest
 
 from llmrec import Recommender, TfidfEncoder
 from llmrec.errors import ComponentError, DataError, NotFittedError, ParameterError
-from llmrec.factorizers import EASE, ItemKNN, Recent, UserKNN
+from llmrec.factorizers import EASE, GraphFilter, ItemKNN, Recent, SequenceRules, UserKNN
 from llmrec.interactions import Histories, Interactions
 from llmrec.testing.samples import tiny_interactions, with_new_events
 
@@ -59,6 +59,25 @@ def test_only_queries_differ_from_those_of_the_factorizer_inside(inner):
     found, expected = recent.query_vectors(histories), plain.query_vectors(histories.decayed(3))
     np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
     assert np.abs(found.toarray() - plain.query_vectors(histories).toarray()).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Recent(ItemKNN(5)), Recent(ItemKNN(5, similarity="pearson")), SequenceRules(), GraphFilter()],
+    ids=str,
+)
+def test_parts_of_histories_add_up_to_queries(model):
+    known = tiny_interactions()
+    histories = known.histories()
+    model.fit(known)
+    parts, queries = model.history_parts(histories), model.query_vectors(histories).toarray()
+    weights = histories.weight_matrix()
+    assert parts.shape == (weights.nnz, queries.shape[1])
+    owners = np.repeat(np.arange(len(histories)), np.diff(weights.indptr))
+    summed = np.zeros_like(queries)
+    np.add.at(summed, owners, parts.toarray())
+    np.testing.assert_allclose(summed, queries, atol=1e-6)
+    assert Recent(UserKNN()).fit(known).history_parts(histories) is None
 
 
 def test_the_factorizer_inside_is_a_copy_that_learns_from_new_events():

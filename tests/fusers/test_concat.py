@@ -76,6 +76,15 @@ def test_vectors_of_unknown_items_have_no_part_in_mean_or_score():
     np.testing.assert_array_equal(*scores)
 
 
+def test_wide_dense_views_are_measured_on_a_sample_alike(monkeypatch):
+    monkeypatch.setattr("llmrec.fusers.concat._WIDEST_COVARIANCE", 2)
+    items, queries = three_views(N_ITEMS, 0)[:1], three_views(N_QUERIES, 9)[:1]
+    fuser = ConcatFuser().fit(items, None)
+    assert fuser.samples_[0].shape == items[0].vectors.shape
+    expected = z_scores(items[0], queries[0])
+    np.testing.assert_allclose(fused_scores(fuser, items, queries), expected, atol=1e-4)
+
+
 def test_a_query_that_a_view_does_not_know_leaves_the_others_to_rank():
     items, queries = three_views(N_ITEMS, 0)[::2], three_views(N_QUERIES, 9)[::2]
     queries[0] = view("als", queries[0].vectors, support=np.zeros(N_QUERIES))
