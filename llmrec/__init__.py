@@ -33,6 +33,7 @@ _HOMES = {
         "Recent",
         "SVDFactorizer",
         "SequenceRules",
+        "TwoTower",
         "UserKNN",
     ],
     "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "WeightedFuser"],
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
         Recent,
         SequenceRules,
         SVDFactorizer,
+        TwoTower,
         UserKNN,
     )
     from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser

@@ -44,6 +44,7 @@ _BUILT_IN = {
         "popularity": "llmrec.factorizers:Popularity",
         "sequence-rules": "llmrec.factorizers:SequenceRules",
         "svd": "llmrec.factorizers:SVDFactorizer",
+        "two-tower": "llmrec.factorizers:TwoTower",
         "user-knn": "llmrec.factorizers:UserKNN",
     },
     "fuser": {

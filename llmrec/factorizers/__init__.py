@@ -9,6 +9,7 @@ from llmrec.factorizers.popularity import Popularity
 from llmrec.factorizers.recent import Recent
 from llmrec.factorizers.sequence_rules import SequenceRules
 from llmrec.factorizers.svd import SVDFactorizer
+from llmrec.factorizers.two_tower import TwoTower
 from llmrec.factorizers.user_knn import UserKNN
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Recent",
     "SVDFactorizer",
     "SequenceRules",
+    "TwoTower",
     "UserKNN",
 ]

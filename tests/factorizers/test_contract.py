@@ -14,6 +14,7 @@ from llmrec.factorizers import (
     Recent,
     SequenceRules,
     SVDFactorizer,
+    TwoTower,
     UserKNN,
 )
 from llmrec.testing import component_checks
@@ -43,6 +44,8 @@ COMPONENTS = [
     Recent(ItemKNN(5)),
     Recent(UserKNN(5)),
     Recent(EASE(), half_life=7, unit="days"),
+    TwoTower(3, hidden=4, epochs=10, batch_size=8, progress=False),
+    TwoTower(3, hidden=4, candidates=6, epochs=10, patience=None, batch_size=8, progress=False),
     Popularity(),
     Popularity(half_life=5),
     Popularity(half_life=None),
