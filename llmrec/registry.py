@@ -41,6 +41,7 @@ _BUILT_IN = {
         "graph-filter": "llmrec.factorizers:GraphFilter",
         "item-knn": "llmrec.factorizers:ItemKNN",
         "linear-autoencoder": "llmrec.factorizers:LinearAutoencoder",
+        "neural-cf": "llmrec.factorizers:NeuralCF",
         "popularity": "llmrec.factorizers:Popularity",
         "sequence-rules": "llmrec.factorizers:SequenceRules",
         "svd": "llmrec.factorizers:SVDFactorizer",

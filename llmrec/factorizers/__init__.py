@@ -5,6 +5,7 @@ from llmrec.factorizers.ease import EASE
 from llmrec.factorizers.graph_filter import GraphFilter
 from llmrec.factorizers.item_knn import ItemKNN
 from llmrec.factorizers.linear_autoencoder import LinearAutoencoder
+from llmrec.factorizers.neural_cf import NeuralCF
 from llmrec.factorizers.popularity import Popularity
 from llmrec.factorizers.recent import Recent
 from llmrec.factorizers.sequence_rules import SequenceRules
@@ -18,6 +19,7 @@ __all__ = [
     "GraphFilter",
     "ItemKNN",
     "LinearAutoencoder",
+    "NeuralCF",
     "Popularity",
     "Recent",
     "SVDFactorizer",

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from llmrec.base import FloatArray, IntArray
 from llmrec.errors import MissingExtraError
 from llmrec.progress import progress_bar
 
-__all__ = ["Trainer", "hold_out_entries", "import_torch", "ndcg", "single_threaded", "train"]
+__all__ = ["Trainer", "closeness", "hold_out_entries", "import_torch", "ndcg", "single_threaded", "train"]
 
 _SHARE = 0.1
 _SHORTEST = 3
@@ -26,6 +27,7 @@ _LIST_LENGTH = 100
 _threads = threading.Lock()
 _fits_running = 0
 _threads_before = 1
+_blas_threads: Any = None
 
 
 class Trainer(Protocol):
@@ -50,14 +52,15 @@ def import_torch(component: object) -> Any:
 
 @contextmanager
 def single_threaded(torch: Any) -> Iterator[None]:
-    """Let torch work in one thread: sums split over threads round differently, and training amplifies it.
+    """Let torch and numpy work in one thread: threads change the rounding of sums, and training amplifies it.
 
     The number of threads is the process's, so the last of several fits at once restores it.
     """
-    global _fits_running, _threads_before
+    global _fits_running, _threads_before, _blas_threads
     with _threads:
         if not _fits_running:
             _threads_before = torch.get_num_threads()
+            _blas_threads = threadpool_limits(limits=1, user_api="blas")
         _fits_running += 1
     torch.set_num_threads(1)
     try:
@@ -67,6 +70,7 @@ def single_threaded(torch: Any) -> Iterator[None]:
             _fits_running -= 1
             if not _fits_running:
                 torch.set_num_threads(_threads_before)
+                _blas_threads.restore_original_limits()
 
 
 def train(
@@ -78,6 +82,7 @@ def train(
     seed: int,
     description: str,
     progress: bool,
+    judge: Callable[[Callable[[IntArray], FloatArray], Any, Any], float] | None = None,
 ) -> tuple[Any, list[float]]:
     """Train on all of ``weights``, as long as a first training on nine tenths of it kept improving.
 
@@ -93,6 +98,8 @@ def train(
         through all ``epochs`` and holds nothing out.
     seed : int
         Chooses what is held out.
+    judge : callable, optional
+        What is to be as large as possible on the held-out part; :func:`ndcg`, if not given.
 
     Returns
     -------
@@ -104,7 +111,7 @@ def train(
         seen, held = hold_out_entries(weights, seed)
         if held.nnz:
             bar = progress_bar(description=f"{description}, epochs", total=epochs, enabled=progress)
-            epochs = _best_epoch(start(seen), seen, held, epochs, patience, bar)
+            epochs = _best_epoch(start(seen), seen, held, epochs, patience, bar, judge or ndcg)
             bar.close()
     trainer, losses = start(weights), []
     bar = progress_bar(range(epochs), description=description, enabled=progress)
@@ -115,13 +122,21 @@ def train(
     return trainer, losses
 
 
-def _best_epoch(trainer: Trainer, seen: Any, held: Any, epochs: int, patience: int, bar: Any) -> int:
-    best, found = 1, -1.0
+def _best_epoch(
+    trainer: Trainer,
+    seen: Any,
+    held: Any,
+    epochs: int,
+    patience: int,
+    bar: Any,
+    judge: Callable[[Callable[[IntArray], FloatArray], Any, Any], float],
+) -> int:
+    best, found = 1, -np.inf
     for epoch in range(1, epochs + 1):
         trainer.epoch()
-        value = ndcg(trainer.scores, seen, held)
+        value = judge(trainer.scores, seen, held)
         bar.update()
-        bar.set_postfix_str(f"held-out nDCG {value:.4f}", refresh=False)
+        bar.set_postfix_str(f"held out {value:.4f}", refresh=False)
         if value > found:
             best, found = epoch, value
         elif epoch - best >= patience:
@@ -167,8 +182,7 @@ def ndcg(scores: Callable[[IntArray], FloatArray], seen: Any, held: Any) -> floa
     seen, held : csr_array of shape (n_users, n_items)
         What a user knows, which is not ranked, and what was held out.
     """
-    users = np.flatnonzero(np.diff(held.indptr)).astype(np.int32)
-    users = users[:: max(1, -(-len(users) // _JUDGED_USERS))]
+    users = _judged(held)
     length = min(_LIST_LENGTH, held.shape[1])
     discounts = 1 / np.log2(np.arange(2, length + 2))
     total = 0.0
@@ -183,3 +197,20 @@ def ndcg(scores: Callable[[IntArray], FloatArray], seen: Any, held: Any) -> floa
         ideal = np.cumsum(discounts)[np.minimum(np.diff(wanted.indptr), length) - 1]
         total += float(np.sum((is_hit @ discounts) / ideal))
     return total / max(len(users), 1)
+
+
+def closeness(scores: Callable[[IntArray], FloatArray], seen: Any, held: Any) -> float:
+    """Return minus the root mean squared error of the held-out values, over at most a thousand users."""
+    users = _judged(held)
+    total, n_values = 0.0, 0
+    for start in range(0, len(users), _USERS_AT_A_TIME):
+        rows = users[start : start + _USERS_AT_A_TIME]
+        wanted = held[rows].tocoo()
+        total += float(np.sum((scores(rows)[wanted.row, wanted.col] - wanted.data) ** 2, dtype=np.float64))
+        n_values += wanted.nnz
+    return -float(np.sqrt(total / max(n_values, 1)))
+
+
+def _judged(held: Any) -> IntArray:
+    users = np.flatnonzero(np.diff(held.indptr)).astype(np.int32)
+    return users[:: max(1, -(-len(users) // _JUDGED_USERS))]

@@ -42,7 +42,7 @@ class TwoTower(ContentFactorizer):
     (Yi et al., "Sampling-Bias-Corrected Neural Modeling", RecSys 2019).
 
     Choose it where new items come with texts: an item without events is placed by its text, in the space in
-    which the others were learned. On dense data it is also the most accurate factorizer here without texts.
+    which the others were learned. Without texts it is about as good as ALS, at a longer fit.
     Needs the extra ``torch`` for :meth:`fit`; serving is numpy alone.
 
     Parameters

@@ -10,6 +10,7 @@ from llmrec.factorizers import (
     GraphFilter,
     ItemKNN,
     LinearAutoencoder,
+    NeuralCF,
     Popularity,
     Recent,
     SequenceRules,
@@ -46,6 +47,10 @@ COMPONENTS = [
     Recent(EASE(), half_life=7, unit="days"),
     TwoTower(3, hidden=4, epochs=10, batch_size=8, progress=False),
     TwoTower(3, hidden=4, candidates=6, epochs=10, patience=None, batch_size=8, progress=False),
+    NeuralCF(2, layers=(4, 2), epochs=8, batch_size=64, learning_rate=0.05, progress=False),
+    NeuralCF(
+        2, layers=(4, 2), feedback="explicit", epochs=8, batch_size=64, learning_rate=0.05, progress=False
+    ),
     Popularity(),
     Popularity(half_life=5),
     Popularity(half_life=None),

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from llmrec.evaluation import ndcg_at_k
-from llmrec.factorizers.training import hold_out_entries, ndcg, single_threaded, train
+from llmrec.factorizers.training import closeness, hold_out_entries, ndcg, single_threaded, train
 from tests.factorizers.samples import random_weights
 
 
@@ -84,6 +84,14 @@ def test_ndcg_is_that_of_the_metric(n_items):
         order = np.argsort(-np.where(seen[[user]].toarray()[0] > 0, -np.inf, scores[user]))
         expected.append(ndcg_at_k(order.tolist(), held[[user]].indices.tolist(), min(100, n_items)))
     assert ndcg(lambda rows: scores[rows], seen, held) == pytest.approx(np.mean(expected))
+
+
+def test_closeness_is_minus_the_root_mean_squared_error():
+    weights = sparse.csr_array(random_weights(30, 20))
+    seen, held = hold_out_entries(weights, seed=0)
+    scores = np.full(weights.shape, 1.5, dtype=np.float32)
+    expected = -np.sqrt(np.mean((held.data - 1.5) ** 2))
+    assert closeness(lambda rows: scores[rows], seen, held) == pytest.approx(expected, rel=1e-5)
 
 
 def test_threads_are_restored_after_the_last_of_several_fits():
