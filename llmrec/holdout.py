@@ -40,14 +40,15 @@ def hold_out(interactions: Interactions) -> HoldOut | None:
     """Split off the later events: those of the last tenth of the time if enough known users have some.
 
     Where most users come once and do all in one sitting, a moment in time divides users rather than
-    histories; then the last tenth of each history, at least one event, is split off.
+    histories; then the last tenth of each history, at least one event, is split off. Events without times may
+    stand in any order, so of those a tenth of each history is drawn at random.
     Returns None where no user has three events.
     """
     by_moment = _last_events(interactions)
     if by_moment is not None and len(_known_users(interactions, by_moment)) >= _MIN_KNOWN_USERS:
         is_later = by_moment
     else:
-        is_later = _ends_of_histories(interactions)
+        is_later = _tenth_of_histories(interactions)
     users = _known_users(interactions, is_later)
     if not len(users):
         return None
@@ -66,9 +67,14 @@ def _last_events(interactions: Interactions) -> BoolArray | None:
     return is_later
 
 
-def _ends_of_histories(interactions: Interactions) -> BoolArray:
+def _tenth_of_histories(interactions: Interactions) -> BoolArray:
+    """Return the ends of histories, or without times a random part; the same part every time."""
     is_later = np.zeros(interactions.n_events, dtype=np.bool_)
-    order = np.argsort(interactions.events.user_rows, kind="stable")
+    users = interactions.events.user_rows
+    places = np.arange(len(users))
+    if interactions.events.timestamps is None:
+        places = np.random.default_rng(0).permutation(len(users))
+    order = np.lexsort((places, users))
     counts = interactions.user_counts
     places_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
     taken = np.where(counts >= _MIN_HISTORY, np.maximum(1, counts * _SHARE), 0)

@@ -21,7 +21,7 @@ __all__ = ["LearnedFuser"]
 
 _GRID = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _PRIOR = {"text": 0.5, "behaviour": 1.0, "popularity": 0.3}
-_POOL_PER_VIEW = 200
+_POOL_PER_VIEW = 100
 _USERS_AT_A_TIME = 256
 _MAX_PASSES = 4
 _MIN_GAIN = 0.002
@@ -124,17 +124,32 @@ class LearnedFuser(ConcatFuser):
 
 
 class _Trial:
-    """Candidates of the users held out, with each view's z-score, and which of them were right."""
+    """Candidates of the users held out, with each view's z-score, and which of them were right.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_views, n_users, n_candidates)
+    hit_users, hit_places : ndarray of shape (n_hits,)
+        Where in ``scores`` the right candidates stand.
+    n_relevant : ndarray of shape (n_users,)
+        How many right items there were, candidates or not.
+    """
 
     def __init__(
-        self, scores: FloatArray, hits: npt.NDArray[np.bool_], n_relevant: npt.NDArray[np.int64], k: int = 20
+        self,
+        scores: FloatArray,
+        hit_users: npt.NDArray[np.int64],
+        hit_places: npt.NDArray[np.int64],
+        n_relevant: npt.NDArray[np.int64],
+        k: int = 20,
     ):
         self.scores = scores
-        self.hits = hits
-        self.k = k
+        self.hit_users = hit_users
+        self.hit_places = hit_places
+        self.n_relevant = n_relevant
+        self.k = min(k, scores.shape[2])
         self.discounts = 1 / np.log2(np.arange(2, k + 2))
         self.ideals = np.cumsum(self.discounts)[np.clip(n_relevant, 1, k) - 1]
-        self.n_relevant = n_relevant
 
     @classmethod
     def of(
@@ -144,24 +159,30 @@ class _Trial:
             _pooled(fuser, views, seen, held_out, slice(start, start + _USERS_AT_A_TIME))
             for start in range(0, len(held_out), _USERS_AT_A_TIME)
         ]
-        scores, hits = (np.concatenate(one) for one in zip(*parts, strict=True))
-        return cls(scores, hits, held_out.lengths)
+        scores = np.concatenate([one for one, _ in parts], axis=1)
+        hit_users, hit_places = np.nonzero(np.concatenate([hits for _, hits in parts]))
+        return cls(scores, hit_users, hit_places, held_out.lengths)
 
     def of_users(self, users: npt.NDArray[np.int64]) -> _Trial:
-        return _Trial(self.scores[users], self.hits[users], self.n_relevant[users], self.k)
+        kept = np.isin(self.hit_users, users)
+        hit_users = np.searchsorted(users, self.hit_users[kept])
+        return _Trial(self.scores[:, users], hit_users, self.hit_places[kept], self.n_relevant[users])
 
-    def ndcg(self, weights: npt.NDArray[np.float64]) -> float:
-        blended = self.scores @ weights.astype(np.float32)
-        width = min(self.k, blended.shape[1])
-        top = np.argpartition(-blended, width - 1, axis=1)[:, :width]
-        order = np.argsort(-np.take_along_axis(blended, top, axis=1), axis=1, kind="stable")
-        hits = np.take_along_axis(self.hits, np.take_along_axis(top, order, axis=1), axis=1)
-        return float(np.mean((hits @ self.discounts[:width]) / self.ideals))
+    def blended(self, weights: npt.NDArray[np.float64]) -> FloatArray:
+        return np.asarray(np.einsum("v,vup->up", weights.astype(np.float32), self.scores))
+
+    def ndcg(self, blended: FloatArray) -> float:
+        """Return the mean NDCG of blended scores; of equal scores, a right one counts as the last."""
+        start = blended.shape[1] - self.k
+        top = np.partition(blended, start, axis=1)[:, start:]
+        own = blended[self.hit_users, self.hit_places]
+        ahead = np.sum(top[self.hit_users] >= own[:, None], axis=1) - 1
+        gains = np.where(own >= top[self.hit_users].min(axis=1), self.discounts[np.maximum(ahead, 0)], 0)
+        return float(np.mean(np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals))
 
     def best_weights(self, prior: Sequence[float]) -> tuple[npt.NDArray[np.float64], float]:
         """Search from the prior and from the best single view; return the better end."""
-        alone = np.eye(len(prior))
-        single = max(alone, key=self.ndcg)
+        single = max(np.eye(len(prior)), key=lambda alone: self.ndcg(self.blended(alone)))
         found = [self._climb(start, _MIN_GAIN) for start in (np.asarray(prior, dtype=np.float64), single)]
         return max(found, key=lambda one: one[1])
 
@@ -172,15 +193,18 @@ class _Trial:
     def _climb(
         self, start: npt.NDArray[np.float64], min_gain: float
     ) -> tuple[npt.NDArray[np.float64], float]:
-        best, score = start / start.max(), self.ndcg(start)
+        best = start / start.max()
+        score = self.ndcg(self.blended(best))
         for _ in range(_MAX_PASSES):
             before = score
             for view in range(len(best)):
-                for value in _GRID:
-                    trial = best.copy()
-                    trial[view] = value
-                    if trial.any() and (reached := self.ndcg(trial)) > score * (1 + min_gain):
-                        best, score = trial, reached
+                others = best.copy()
+                others[view] = 0
+                rest = self.blended(others)
+                for value in _GRID if others.any() else _GRID[1:]:
+                    reached = self.ndcg(rest + np.float32(value) * self.scores[view])
+                    if reached > score * (1 + min_gain):
+                        best, score = others + value * np.eye(len(best))[view], reached
             if score <= before:
                 break
         return best / best.max(), score
@@ -189,7 +213,7 @@ class _Trial:
 def _pooled(
     fuser: ConcatFuser, views: Sequence[ViewVectors], seen: Histories, held_out: Histories, users: slice
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Return z-scores ``(users, pool, views)`` and hits ``(users, pool)`` of each view's best candidates."""
+    """Return z-scores ``(views, users, pool)`` and hits ``(users, pool)`` of each view's best candidates."""
     relevant = held_out.weight_matrix()[users].astype(bool).toarray()
     met = seen.weight_matrix()[users].astype(bool).toarray()
     by_view = [fuser.view_scores(position, view, users) for position, view in enumerate(views)]
@@ -199,9 +223,9 @@ def _pooled(
     repeated = np.zeros(pool.shape, dtype=np.bool_)
     repeated[:, 1:] = pool[:, 1:] == pool[:, :-1]
     left_out = repeated | np.take_along_axis(met, pool, axis=1)
-    scores = np.stack([np.take_along_axis(one, pool, axis=1) for one in by_view], axis=2)
+    scores = np.stack([np.take_along_axis(one, pool, axis=1) for one in by_view])
     # A score that no weight can lift back: far below any z-score of n_items items.
-    scores[left_out] = -np.float32(10 * np.sqrt(n_items))
+    scores[:, left_out] = -np.float32(10 * np.sqrt(n_items))
     return scores, np.take_along_axis(relevant, pool, axis=1) & ~left_out
 
 

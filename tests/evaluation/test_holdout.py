@@ -55,11 +55,19 @@ def test_few_users_are_split_at_the_end_of_each_history():
 
 
 def test_users_with_fewer_than_three_events_keep_them_all():
-    events = Interactions.from_table([("a", i) for i in range(2)] + [("b", i) for i in range(3)])
-    held = hold_out(events)
+    pairs = [("a", i) for i in range(2)] + [("b", i) for i in range(3)]
+    held = hold_out(Interactions.from_table([(user, item, 1.0, item) for user, item in pairs]))
     assert held.user_rows.tolist() == [1]
     assert held.earlier.user_counts.tolist() == [2, 2]
     assert entries(held.later)[0].tolist() == [2]
+
+
+def test_without_times_the_held_out_part_is_drawn_from_anywhere():
+    events = Interactions.from_table([(user, item) for user in range(40) for item in range(10)])
+    held, again = hold_out(events), hold_out(events)
+    assert held.later.lengths.tolist() == [1] * 40
+    assert len(set(held.later.columns.tolist())) > 5
+    assert held.later.columns.tolist() == again.later.columns.tolist()
 
 
 def test_nobody_with_three_events_or_nothing_new_holds_out_nothing():
