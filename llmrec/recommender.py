@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -23,7 +23,7 @@ from llmrec.base import (
     Ranker,
 )
 from llmrec.catalogue import Catalogue
-from llmrec.encoders import TfidfEncoder
+from llmrec.defaults import default_factorizers, default_text_views
 from llmrec.errors import (
     DataError,
     LLMRecWarning,
@@ -33,7 +33,7 @@ from llmrec.errors import (
     UnknownUserError,
 )
 from llmrec.explanation import Explanation, explain, explain_popular
-from llmrec.factorizers import Popularity
+from llmrec.factorizers import Popularity, Recent
 from llmrec.holdout import hold_out
 from llmrec.interactions import Histories, Interactions
 from llmrec.live_model import LiveModel
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["Recommender"]
 
 _USERS_AT_A_TIME = 4096
-_ENOUGH_TEXTS = 1000
-_TOPICS = 200
 _EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 _RATED_TUPLE = ("user", "item", "rating", "timestamp")
 
@@ -70,8 +68,10 @@ class Recommender(Component):
         What reads the items' texts. ``"auto"`` reads words, without a pretrained model: TF-IDF by
         cosine, and where there are a thousand texts and words also its 200 latent topics by the ridge
         metric. None leaves texts unread.
-    factorizer : Factorizer, str, list of these, or None, default ("als", "item-knn", "popularity")
-        What reads behaviour. None leaves events unread, but for the profiles of the text views.
+    factorizer : Factorizer, str, list of these, or None, default "auto"
+        What reads behaviour. ``"auto"`` is ALS, item neighbours and popularity; where events carry times, the
+        neighbours are those of the latest events, and rules say what tends to follow what. None leaves
+        events unread, but for the profiles of the text views.
     fuser : Fuser or str, default "learned"
     ranker : Ranker or str, default "dot"
     updater : OnlineUpdater, str or None, default "fold-in"
@@ -119,7 +119,7 @@ class Recommender(Component):
         self,
         *,
         encoder: Any = "auto",
-        factorizer: Any = ("als", "item-knn", "popularity"),
+        factorizer: Any = "auto",
         fuser: Any = "learned",
         ranker: Any = "dot",
         updater: Any = "fold-in",
@@ -194,17 +194,16 @@ class Recommender(Component):
         if not any(text.strip() for text in texts):
             _warn("no item has a text, so there is no text view.")
             return []
-        # Not "in": a component might compare itself to a text in its own way.
-        listed = [_word_views(texts) if isinstance(one, str) and one == "auto" else [one] for one in encoders]
+        views = _expanded(encoders, lambda: default_text_views(texts))
         warm = _warm_rows(interactions)
-        return [_text_view(one).fit(texts, warm) for views in listed for one in views]
+        return [_text_view(one).fit(texts, warm) for one in views]
 
     def _fit_factors(self, interactions: Interactions, texts: list[TextView]) -> list[FactorView]:
         place = content_view(texts)
         content = None if place is None else texts[place].vectors_
         updater = None if self.updater is None else clone(resolve("updater", self.updater))
         views = []
-        for one in _as_list(self.factorizer):
+        for one in _expanded(_as_list(self.factorizer), lambda: default_factorizers(interactions)):
             factorizer = cast(Factorizer, clone(resolve("factorizer", one)))
             if isinstance(factorizer, ContentFactorizer):
                 factorizer.fit(interactions, content)
@@ -233,7 +232,8 @@ class Recommender(Component):
     def _tune(self, fuser: Fuser, texts: list[TextView], interactions: Interactions) -> None:
         """Let the fuser learn from the later events, with all views fitted on the earlier ones."""
         piece = hold_out(interactions)
-        if piece is None or len(texts) + len(_as_list(self.factorizer)) < 2:
+        factorizers = _expanded(_as_list(self.factorizer), lambda: default_factorizers(interactions))
+        if piece is None or len(texts) + len(factorizers) < 2:
             return
         earlier_texts = [view.for_items(_warm_rows(piece.earlier)) for view in texts]
         trial = self._assemble(piece.earlier, Catalogue(), earlier_texts, fuser)
@@ -772,6 +772,13 @@ def _as_list(components: Any) -> list[Any]:
     return list(components) if isinstance(components, list | tuple) else [components]
 
 
+def _expanded(components: list[Any], default: Callable[[], Sequence[Any]]) -> list[Any]:
+    """Put the default components in the place of ``"auto"``."""
+    # Not "==" alone: a component might compare itself to a text in its own way.
+    listed = [default() if isinstance(one, str) and one == "auto" else [one] for one in components]
+    return [one for some in listed for one in some]
+
+
 def _text_view(encoder: Any) -> TextView:
     component = resolve("encoder", encoder, also=(TextView,))
     view = clone(component) if isinstance(component, TextView) else TextView(cast(Encoder, component))
@@ -781,16 +788,9 @@ def _text_view(encoder: Any) -> TextView:
     return cast(TextView, view)
 
 
-def _word_views(texts: Sequence[str]) -> list[TextView]:
-    """Return the text views that need no pretrained model: words, and topics where there is text enough."""
-    words = TextView("tfidf", metric="cosine", name="words")
-    if min(len(set(texts)), len({word for text in texts for word in text.split()})) < _ENOUGH_TEXTS:
-        return [words]
-    topics = TfidfEncoder(components=_TOPICS)
-    return [words, TextView(topics, metric="ridge", name="topics")]
-
-
 def _component_name(component: Component) -> str:
+    if isinstance(component, Recent):
+        return f"recent-{_component_name(component.factorizer)}"
     name = type(component).__name__
     for suffix in ("Encoder", "Factorizer"):
         name = name.removesuffix(suffix) or name

@@ -120,6 +120,8 @@ class TextView(Component, View):
         ``"auto"`` is ``"ridge"`` for dense vectors and ``"cosine"`` for sparse ones.
     ridge : float, default 10.0
         :math:`\rho`, above 0, in units of one text.
+    half_life : float, optional
+        The events after which one in a history counts half, from the latest backwards; None counts all alike.
     context_weight : float, default 1.0
         How much the text of the moment counts against the whole history.
     name : str, optional
@@ -148,12 +150,14 @@ class TextView(Component, View):
         *,
         metric: str = "auto",
         ridge: float = 10.0,
+        half_life: float | None = None,
         context_weight: float = 1.0,
         name: str | None = None,
     ):
         self.encoder = encoder
         self.metric = metric
         self.ridge = ridge
+        self.half_life = half_life
         self.context_weight = context_weight
         self.name = name  # type: ignore[assignment]
 
@@ -170,6 +174,8 @@ class TextView(Component, View):
         check_choice("metric", self.metric, ("ridge", "cosine", "auto"))
         check_number("ridge", self.ridge, 0, above=True)
         check_number("context_weight", self.context_weight, 0)
+        if self.half_life is not None:
+            check_number("half_life", self.half_life, 0, above=True)
         self._moments: dict[str, Matrix] = {}
         present = [text for text in texts if text.strip()]
         encoder: Any = clone(resolve("encoder", self.encoder))
@@ -248,7 +254,7 @@ class TextView(Component, View):
     ) -> ViewVectors:
         """Return the profiles of histories, of unit length, plus the context, under the metric."""
         check_fitted(self, "vectors_")
-        history = histories.weight_matrix()
+        history = self._weights(histories)
         profiles = unit_rows(_product(history, self.vectors_))
         met = _product(history.astype(bool).astype(np.float32), self.present_)
         if context is not None:
@@ -265,7 +271,7 @@ class TextView(Component, View):
     ) -> QueryParts:
         """Return the share of each item's text in the profile, given its length, and that of the context."""
         check_fitted(self, "vectors_")
-        history = histories.weight_matrix()
+        history = self._weights(histories)
         texts = take_rows(self.vectors_, history.indices)
         length = float(row_norms(_product(history, self.vectors_))[0])
         parts = scale_rows(texts, (history.data / (length or 1.0)).astype(np.float32))
@@ -279,6 +285,12 @@ class TextView(Component, View):
             [*history.indices.tolist(), *(None for _ in extra)],
         )
 
+    def _weights(self, histories: Histories) -> Any:
+        """Return how much each item counts in each history, ``(n, n_items)``, sparse."""
+        if self.half_life is not None:
+            histories = histories.decayed(self.half_life, "events")
+        return histories.weight_matrix()
+
     def common_words(self, row: int, histories: Histories, context: str | None) -> dict[str, int]:
         """Return the words of an item's text that its history or the context has too, with their columns.
 
@@ -287,7 +299,7 @@ class TextView(Component, View):
         words = self.encoder_.column_words()
         if words is None:
             return {}
-        asked = _product(histories.weight_matrix(), self.vectors_)
+        asked = _product(self._weights(histories), self.vectors_)
         if context is not None:
             asked = asked + self.moment(context)
         own = take_rows(self.vectors_, np.array([row], dtype=np.int32))

@@ -153,6 +153,9 @@ class ExactRanker(Ranker):
 
     def _blocks(self, allowed: IntArray | None, block_size: int) -> Iterator[tuple[IntArray, Any]]:
         rows = np.arange(self.items_.shape[0], dtype=np.int32) if allowed is None else allowed
+        if allowed is None and 0 < len(rows) <= block_size:
+            yield rows, self.items_
+            return
         for start in range(0, len(rows), block_size):
             block = rows[start : start + block_size]
             yield block, self.items_[start : start + block_size] if allowed is None else self.items_[block]

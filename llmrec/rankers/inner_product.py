@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from llmrec.base import FloatArray, IntArray, Matrix
 from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import dot, paired_dots
+from llmrec.vectors import JoinedVectors, dot, paired_dots
 
 __all__ = ["InnerProductRanker"]
 
@@ -35,7 +36,25 @@ class InnerProductRanker(ExactRanker):
 
     def score(self, queries: Matrix, items: Any) -> FloatArray:
         """Return the inner products."""
+        if items is getattr(self, "items_", None) and not isinstance(items, np.ndarray):
+            return self._score_all(queries)
         return dot(queries, items)
+
+    def _score_all(self, queries: Matrix) -> FloatArray:
+        """Return the inner products with the whole catalogue, whose sparse part is kept by column as well.
+
+        A product with rows of items would turn all of them on every call; by column it reads only those
+        that a query has.
+        """
+        items = self.items_
+        thin = items.sparse if isinstance(items, JoinedVectors) else items
+        kept = getattr(self, "_by_column", None)
+        if kept is None or kept[0] is not thin:
+            kept = self._by_column = (thin, sparse.csr_array(thin.T))
+        asked = queries.sparse if isinstance(queries, JoinedVectors) else queries
+        product = asked @ kept[1]
+        scores = np.asarray(product.toarray() if sparse.issparse(product) else product, dtype=np.float32)
+        return scores + dot(queries.dense, items.dense) if isinstance(queries, JoinedVectors) else scores
 
     def rescore(self, queries: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:
         """Return the inner products with the items in ``rows``, ``(n_queries, n)``, in float64."""
