@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -61,6 +61,8 @@ class ConcatFuser(Fuser):
     [[-0.5, 0.5]]
     """
 
+    _has_offsets: ClassVar[bool] = False
+
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
         self.weights = weights
 
@@ -80,15 +82,17 @@ class ConcatFuser(Fuser):
     def fuse_items(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the views side by side, with a column a view that says which items it knows."""
         check_fitted(self, "weights_")
-        blocks = [scale_rows(view.vectors, view.present.astype(np.float32)) for view in views]
-        known = np.stack([view.present for view in views], axis=1).astype(np.float32)
-        return join_columns([known, *blocks])
+        scales, offsets = self._item_terms(views)
+        scales = scales * np.stack([view.present for view in views], axis=1).astype(np.float32)
+        blocks = [scale_rows(view.vectors, scales[:, place]) for place, view in enumerate(views)]
+        front = scales if offsets is None else np.hstack([offsets[:, None], scales])
+        return join_columns([np.ascontiguousarray(front), *blocks])
 
     def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the queries side by side, each block scaled to unit deviation times its weight."""
         check_fitted(self, "weights_")
         weights = self._query_weights(views)
-        known, dense, thin = [], [], []
+        known, dense, thin = [np.ones(len(weights), np.float32)] * self._has_offsets, [], []
         for position, view in enumerate(views):
             mean, scale = self._standardised(position, view)
             scale = scale * weights[:, position]
@@ -107,12 +111,18 @@ class ConcatFuser(Fuser):
         """Return each view's item vector on the scale of its z-score, and what the mean takes off."""
         check_fitted(self, "weights_")
         weights = self._query_weights(queries)
+        scales, offsets = self._item_terms(items)
+        offset = 0.0 if offsets is None else float(offsets[0])
         found = []
         for position, (item, query) in enumerate(zip(items, queries, strict=True)):
             mean, scale = self._standardised(position, query)
-            factor = float(scale[0]) * float(weights[0, position]) * float(item.present[0])
+            factor = (
+                float(scale[0]) * float(weights[0, position]) * float(item.present[0] * scales[0, position])
+            )
             vector = item.vectors.toarray() if sparse.issparse(item.vectors) else item.vectors
-            found.append(ScoreWeights(factor * vector[0].astype(np.float64), -factor * float(mean[0])))
+            # What items of one bucket get on top belongs to no view; it stands with the first.
+            shift = offset * (position == 0) - factor * float(mean[0])
+            found.append(ScoreWeights(factor * vector[0].astype(np.float64), shift))
         return found
 
     def view_scores(self, position: int, items: ViewVectors, users: slice) -> FloatArray:
@@ -129,6 +139,10 @@ class ConcatFuser(Fuser):
         """Return ``(n_queries, n_views)``: how much each view counts for each query."""
         weights = np.array([self.weights_[view.name] for view in views], dtype=np.float32)
         return np.broadcast_to(weights, (len(views[0].support), len(views)))
+
+    def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
+        """Return how much each view counts for each item, ``(n_items, n_views)``, and what it gets on top."""
+        return np.ones((len(views[0].support), len(views)), dtype=np.float32), None
 
     def _standardised(self, position: int, queries: ViewVectors) -> tuple[FloatArray, FloatArray]:
         """Return each query's mean score and one over its deviation; 0 where all scores are alike."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from llmrec.base import FloatArray, IntArray, ViewVectors
+from llmrec.base import FloatArray, ViewVectors
+from llmrec.fusers.blend_trial import BlendTrial
 from llmrec.fusers.concat import ConcatFuser
 from llmrec.validation import check_integer
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LearnedFuser"]
 
+DoubleArray = npt.NDArray[np.float64]
+
 _GRID = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _PRIOR = {"text": 0.5, "behaviour": 1.0, "popularity": 0.3}
-_POOL_PER_VIEW = 100
-_USERS_AT_A_TIME = 256
 _MAX_PASSES = 4
 _MIN_GAIN = 0.002
 _MIN_BUCKET_GAIN = 0.01
@@ -34,9 +35,9 @@ class LearnedFuser(ConcatFuser):
     The best choice where there are events to learn from, and the default: which of text, behaviour and
     popularity should lead differs from data set to data set by an order of magnitude. The recommender
     fits the views on the earlier part of the events first; this fuser then searches, coordinate by
-    coordinate, the weights with the best NDCG@20 on the later part, for all users together and then for
-    users with few, some and many events apart, where these are enough to tell. Then the views are fitted
-    on everything.
+    coordinate, the weights with the best NDCG@20 on the later part: for all users together, then for
+    users with few, some and many events apart, where these are enough to tell, and last for items with
+    no, few and some events. Then the views are fitted on everything.
 
     Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity.
 
@@ -51,6 +52,10 @@ class LearnedFuser(ConcatFuser):
         By view name, for users in general.
     bucket_weights_ : list of (int, dict)
         Weights for users with at least so many events, ascending; the last entry that fits counts.
+    item_scales_ : ndarray of shape (4, n_views)
+        How much each view counts, times its weight, for items with 0, 1 to 4, 5 to 19 and more events.
+    item_offsets_ : ndarray of shape (4,)
+        What such items get on top, in standard deviations.
     validation_ndcg_ : float or None
         NDCG@20 of ``weights_`` on the later part; None if nothing was learned.
 
@@ -66,7 +71,9 @@ class LearnedFuser(ConcatFuser):
     """
 
     needs_held_out: ClassVar[bool] = True
+    _has_offsets: ClassVar[bool] = True
     history_buckets: ClassVar[tuple[int, ...]] = (1, 5, 20)
+    item_buckets: ClassVar[tuple[int, ...]] = (1, 5, 20)
 
     def __init__(self, *, min_users: int = 50):
         self.min_users = min_users
@@ -76,10 +83,16 @@ class LearnedFuser(ConcatFuser):
         learned = getattr(self, "weights_", None)
         self._measure(views)
         if learned is None or set(learned) != {view.name for view in views}:
-            self.weights_ = {view.name: _PRIOR[view.kind] for view in views}
-            self.bucket_weights_: list[tuple[int, dict[str, float]]] = []
-            self.validation_ndcg_: float | None = None
+            self._forget(views)
         return self
+
+    def _forget(self, views: Sequence[ViewVectors]) -> None:
+        """Take the weights that hold where nothing was learned."""
+        self.weights_ = {view.name: _PRIOR[view.kind] for view in views}
+        self.bucket_weights_: list[tuple[int, dict[str, float]]] = []
+        self.item_scales_ = np.ones((self._n_item_buckets, len(views)), dtype=np.float32)
+        self.item_offsets_ = np.zeros(self._n_item_buckets, dtype=np.float32)
+        self.validation_ndcg_: float | None = None
 
     def tune(self, views: Sequence[ViewVectors], seen: Histories, held_out: Histories) -> None:
         """Choose the weights by the NDCG@20 on held-out events.
@@ -93,20 +106,22 @@ class LearnedFuser(ConcatFuser):
         """
         minimum = check_integer("min_users", self.min_users, minimum=1)
         self._measure(views)
-        self.weights_ = {view.name: _PRIOR[view.kind] for view in views}
-        self.bucket_weights_ = []
-        self.validation_ndcg_ = None
+        self._forget(views)
         if len(held_out) < minimum or len(views) < 2:
             return
-        trial = _Trial.of(self, views, seen, held_out)
+        trial = BlendTrial.of(self, views, seen, held_out, self._item_buckets(views))
         names = [view.name for view in views]
-        weights, self.validation_ndcg_ = trial.best_weights([_PRIOR[view.kind] for view in views])
+        weights, self.validation_ndcg_ = _best_weights(trial, [_PRIOR[view.kind] for view in views])
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         for least, most in zip(self.history_buckets, (*self.history_buckets[1:], np.inf), strict=True):
             group = np.flatnonzero((seen.lengths >= least) & (seen.lengths < most))
             if len(group) >= minimum:
-                own = trial.of_users(group).refined(weights)
+                own, _ = _climb(trial.of_users(group), weights, _MIN_BUCKET_GAIN)
                 self.bucket_weights_.append((least, dict(zip(names, own.tolist(), strict=True))))
+        kinds = [view.kind for view in views]
+        groups = [[place for place, one in enumerate(kinds) if one == kind] for kind in dict.fromkeys(kinds)]
+        own_weights = self._weights_of_users(views, seen.lengths)
+        self.item_scales_, self.item_offsets_ = trial.item_terms(own_weights, groups, self._n_item_buckets)
 
     def weights_for(self, n_events: float) -> dict[str, float]:
         """Return the weights for a user with so many events."""
@@ -117,118 +132,50 @@ class LearnedFuser(ConcatFuser):
         behaviour = [view.support for view in views if view.kind == "behaviour"]
         own = behaviour or [view.support for view in views if view.kind == "text"]
         n_events = np.max(own, axis=0) if own else np.zeros(len(views[0].support))
+        return self._weights_of_users(views, n_events)
+
+    def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
         chosen = [self.weights_for(n) for n in n_events.tolist()]
-        return np.array([[one[view.name] for view in views] for one in chosen], np.float32).reshape(
-            len(chosen), len(views)
-        )
+        weights = [[one[view.name] for view in views] for one in chosen]
+        return np.array(weights, np.float32).reshape(len(chosen), len(views))
+
+    @property
+    def _n_item_buckets(self) -> int:
+        return len(self.item_buckets) + 1
+
+    def _item_buckets(self, views: Sequence[ViewVectors]) -> npt.NDArray[np.int64]:
+        """Return the bucket of each item, by its events; the last one where no view counts events."""
+        counts = [view.support for view in views if view.kind == "behaviour"]
+        if not counts:
+            return np.full(len(views[0].support), len(self.item_buckets))
+        places = np.searchsorted(self.item_buckets, np.max(counts, axis=0), side="right")
+        return np.asarray(places, dtype=np.int64)
+
+    def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
+        buckets = self._item_buckets(views)
+        return self.item_scales_[buckets], self.item_offsets_[buckets]
 
 
-class _Trial:
-    """Candidates of the users held out, with each view's z-score, and which of them were right.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_views, n_users, n_candidates)
-    hit_users, hit_places : ndarray of shape (n_hits,)
-        Where in ``scores`` the right candidates stand.
-    n_relevant : ndarray of shape (n_users,)
-        How many right items there were, candidates or not.
-    """
-
-    def __init__(
-        self,
-        scores: FloatArray,
-        hit_users: npt.NDArray[np.int64],
-        hit_places: npt.NDArray[np.int64],
-        n_relevant: npt.NDArray[np.int64],
-        k: int = 20,
-    ):
-        self.scores = scores
-        self.hit_users = hit_users
-        self.hit_places = hit_places
-        self.n_relevant = n_relevant
-        self.k = min(k, scores.shape[2])
-        self.discounts = 1 / np.log2(np.arange(2, k + 2))
-        self.ideals = np.cumsum(self.discounts)[np.clip(n_relevant, 1, k) - 1]
-
-    @classmethod
-    def of(
-        cls, fuser: ConcatFuser, views: Sequence[ViewVectors], seen: Histories, held_out: Histories
-    ) -> _Trial:
-        parts = [
-            _pooled(fuser, views, seen, held_out, slice(start, start + _USERS_AT_A_TIME))
-            for start in range(0, len(held_out), _USERS_AT_A_TIME)
-        ]
-        scores = np.concatenate([one for one, _ in parts], axis=1)
-        hit_users, hit_places = np.nonzero(np.concatenate([hits for _, hits in parts]))
-        return cls(scores, hit_users, hit_places, held_out.lengths)
-
-    def of_users(self, users: npt.NDArray[np.int64]) -> _Trial:
-        kept = np.isin(self.hit_users, users)
-        hit_users = np.searchsorted(users, self.hit_users[kept])
-        return _Trial(self.scores[:, users], hit_users, self.hit_places[kept], self.n_relevant[users])
-
-    def blended(self, weights: npt.NDArray[np.float64]) -> FloatArray:
-        return np.asarray(np.einsum("v,vup->up", weights.astype(np.float32), self.scores))
-
-    def ndcg(self, blended: FloatArray) -> float:
-        """Return the mean NDCG of blended scores; of equal scores, a right one counts as the last."""
-        start = blended.shape[1] - self.k
-        top = np.partition(blended, start, axis=1)[:, start:]
-        own = blended[self.hit_users, self.hit_places]
-        ahead = np.sum(top[self.hit_users] >= own[:, None], axis=1) - 1
-        gains = np.where(own >= top[self.hit_users].min(axis=1), self.discounts[np.maximum(ahead, 0)], 0)
-        return float(np.mean(np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals))
-
-    def best_weights(self, prior: Sequence[float]) -> tuple[npt.NDArray[np.float64], float]:
-        """Search from the prior and from the best single view; return the better end."""
-        single = max(np.eye(len(prior)), key=lambda alone: self.ndcg(self.blended(alone)))
-        found = [self._climb(start, _MIN_GAIN) for start in (np.asarray(prior, dtype=np.float64), single)]
-        return max(found, key=lambda one: one[1])
-
-    def refined(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return weights for these users, near those for all unless it pays to leave them."""
-        return self._climb(weights, _MIN_BUCKET_GAIN)[0]
-
-    def _climb(
-        self, start: npt.NDArray[np.float64], min_gain: float
-    ) -> tuple[npt.NDArray[np.float64], float]:
-        best = start / start.max()
-        score = self.ndcg(self.blended(best))
-        for _ in range(_MAX_PASSES):
-            before = score
-            for view in range(len(best)):
-                others = best.copy()
-                others[view] = 0
-                rest = self.blended(others)
-                for value in _GRID if others.any() else _GRID[1:]:
-                    reached = self.ndcg(rest + np.float32(value) * self.scores[view])
-                    if reached > score * (1 + min_gain):
-                        best, score = others + value * np.eye(len(best))[view], reached
-            if score <= before:
-                break
-        return best / best.max(), score
+def _best_weights(trial: BlendTrial, prior: Sequence[float]) -> tuple[DoubleArray, float]:
+    """Search from the prior and from the best single view; return the better end and its NDCG."""
+    single = max(np.eye(len(prior)), key=lambda alone: trial.ndcg(trial.blended(alone)))
+    starts = (np.asarray(prior, dtype=np.float64), single)
+    return max((_climb(trial, start, _MIN_GAIN) for start in starts), key=lambda one: one[1])
 
 
-def _pooled(
-    fuser: ConcatFuser, views: Sequence[ViewVectors], seen: Histories, held_out: Histories, users: slice
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Return z-scores ``(views, users, pool)`` and hits ``(users, pool)`` of each view's best candidates."""
-    relevant = held_out.weight_matrix()[users].astype(bool).toarray()
-    met = seen.weight_matrix()[users].astype(bool).toarray()
-    by_view = [fuser.view_scores(position, view, users) for position, view in enumerate(views)]
-    n_items = by_view[0].shape[1]
-    pool = np.hstack([_best_columns(np.where(met, -np.inf, scores)) for scores in by_view])
-    pool.sort(axis=1)
-    repeated = np.zeros(pool.shape, dtype=np.bool_)
-    repeated[:, 1:] = pool[:, 1:] == pool[:, :-1]
-    left_out = repeated | np.take_along_axis(met, pool, axis=1)
-    scores = np.stack([np.take_along_axis(one, pool, axis=1) for one in by_view])
-    # A score that no weight can lift back: far below any z-score of n_items items.
-    scores[:, left_out] = -np.float32(10 * np.sqrt(n_items))
-    return scores, np.take_along_axis(relevant, pool, axis=1) & ~left_out
-
-
-def _best_columns(scores: FloatArray) -> IntArray:
-    width = min(_POOL_PER_VIEW, scores.shape[1])
-    return np.argpartition(-scores, width - 1, axis=1)[:, :width].astype(np.int32)
+def _climb(trial: BlendTrial, start: DoubleArray, min_gain: float) -> tuple[DoubleArray, float]:
+    """Change one weight at a time while that pays."""
+    best = start / start.max()
+    score = trial.ndcg(trial.blended(best))
+    for _ in range(_MAX_PASSES):
+        before = score
+        for view, axis in enumerate(np.eye(len(best))):
+            others = best * (1 - axis)
+            rest = trial.blended(others)
+            for value in _GRID if others.any() else _GRID[1:]:
+                reached = trial.ndcg(rest + np.float32(value) * trial.scores[view])
+                if reached > score * (1 + min_gain):
+                    best, score = others + value * axis, reached
+        if score <= before:
+            break
+    return best / best.max(), score

@@ -1,0 +1,178 @@
+"""Trying weights of views: the NDCG that a blend would have had on events held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec.base import FloatArray, IntArray, ViewVectors
+from llmrec.fusers.concat import ConcatFuser
+from llmrec.interactions import Histories
+
+__all__ = ["BlendTrial"]
+
+DoubleArray = npt.NDArray[np.float64]
+
+_SCALES = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
+_OFFSETS = (-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
+_MIN_ITEM_GAIN = 0.005
+_POOL_PER_VIEW = 100
+_USERS_AT_A_TIME = 256
+
+
+class BlendTrial:
+    """Candidates of the users held out, with each view's z-score, and which of them were right.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_views, n_users, n_candidates)
+    hit_users, hit_places : ndarray of shape (n_hits,)
+        Where in ``scores`` the right candidates stand.
+    n_relevant : ndarray of shape (n_users,)
+        How many right items there were, candidates or not.
+    buckets : ndarray of shape (n_users, n_candidates)
+        Which bucket each candidate belongs to, by its number of events.
+    is_open : ndarray of bool, shape (n_users, n_candidates)
+        Whether a place holds a candidate, and not one twice or one met before.
+    """
+
+    def __init__(
+        self,
+        scores: FloatArray,
+        hit_users: npt.NDArray[np.int64],
+        hit_places: npt.NDArray[np.int64],
+        n_relevant: npt.NDArray[np.int64],
+        buckets: npt.NDArray[np.int64],
+        is_open: npt.NDArray[np.bool_],
+        k: int = 20,
+    ):
+        self.scores = scores
+        self.hit_users = hit_users
+        self.hit_places = hit_places
+        self.n_relevant = n_relevant
+        self.buckets = buckets
+        self.is_open = is_open
+        self.k = min(k, scores.shape[2])
+        self.discounts = 1 / np.log2(np.arange(2, k + 2))
+        self.ideals = np.cumsum(self.discounts)[np.clip(n_relevant, 1, k) - 1]
+
+    @classmethod
+    def of(
+        cls,
+        fuser: ConcatFuser,
+        views: Sequence[ViewVectors],
+        seen: Histories,
+        held_out: Histories,
+        buckets: npt.NDArray[np.int64],
+    ) -> BlendTrial:
+        """Gather the best candidates of each view; ``buckets`` holds that of each item."""
+        parts = [
+            _pooled(fuser, views, seen, held_out, slice(start, start + _USERS_AT_A_TIME))
+            for start in range(0, len(held_out), _USERS_AT_A_TIME)
+        ]
+        pools, scores, hits, is_open = zip(*parts, strict=True)
+        hit_users, hit_places = np.nonzero(np.concatenate(hits))
+        return cls(
+            np.concatenate(scores, axis=1),
+            hit_users,
+            hit_places,
+            held_out.lengths,
+            buckets[np.concatenate(pools)],
+            np.concatenate(is_open),
+        )
+
+    def of_users(self, users: npt.NDArray[np.int64]) -> BlendTrial:
+        """Return the same trial for some of the users."""
+        kept = np.isin(self.hit_users, users)
+        hit_users = np.searchsorted(users, self.hit_users[kept])
+        return BlendTrial(
+            self.scores[:, users],
+            hit_users,
+            self.hit_places[kept],
+            self.n_relevant[users],
+            self.buckets[users],
+            self.is_open[users],
+        )
+
+    def blended(self, weights: DoubleArray) -> FloatArray:
+        """Return the weighted sum of all views' scores, ``(n_users, n_candidates)``."""
+        return np.asarray(np.einsum("v,vup->up", weights.astype(np.float32), self.scores))
+
+    def ndcg(self, blended: FloatArray) -> float:
+        """Return the mean NDCG of blended scores; of equal scores, a right one counts as the last."""
+        start = blended.shape[1] - self.k
+        top = np.partition(blended, start, axis=1)[:, start:]
+        own = blended[self.hit_users, self.hit_places]
+        ahead = np.sum(top[self.hit_users] >= own[:, None], axis=1) - 1
+        gains = np.where(own >= top[self.hit_users].min(axis=1), self.discounts[np.maximum(ahead, 0)], 0)
+        return float(np.mean(np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals))
+
+    def item_terms(
+        self, weights: FloatArray, groups: Sequence[Sequence[int]], n_buckets: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Search how much each group of views counts for items with few events, and what they get on top.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_users, n_views)
+            Of each user; they stay.
+        groups : sequence of sequence of int
+            Places of views that are scaled together.
+        n_buckets : int
+            The last bucket, of the items with most events, is the yardstick.
+
+        Returns
+        -------
+        scales : ndarray of shape (n_buckets, n_views)
+        offsets : ndarray of shape (n_buckets,)
+        """
+        weighted = self.scores * weights.T[:, :, None]
+        scales = np.ones((n_buckets, len(weighted)), dtype=np.float32)
+        offsets = np.zeros(n_buckets, dtype=np.float32)
+        blended = weighted.sum(axis=0)
+        best = self.ndcg(blended)
+        for bucket in range(n_buckets - 1):
+            inside = (self.buckets == bucket) & self.is_open
+            parts = [np.where(inside, weighted[list(group)].sum(axis=0), 0) for group in groups]
+            steps = [*parts, inside.astype(np.float32)]
+            grids = [*[_SCALES] * len(parts), _OFFSETS]
+            for place, (step, grid) in enumerate(zip(steps, grids, strict=True)):
+                tried = {value: self.ndcg(blended + np.float32(value) * step) for value in grid}
+                value = max(tried, key=lambda one: tried[one])
+                if tried[value] <= best * (1 + _MIN_ITEM_GAIN):
+                    continue
+                best, blended = tried[value], blended + np.float32(value) * step
+                if place < len(parts):
+                    scales[bucket, list(groups[place])] += np.float32(value)
+                else:
+                    offsets[bucket] += np.float32(value)
+        return scales, offsets
+
+
+def _pooled(
+    fuser: ConcatFuser, views: Sequence[ViewVectors], seen: Histories, held_out: Histories, users: slice
+) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return the views' best candidates, ``(users, pool)``, with their z-scores, ``(views, users, pool)``.
+
+    Beside them, ``(users, pool)``: which are right, and which places hold a candidate at all.
+    """
+    relevant = held_out.weight_matrix()[users].astype(bool).toarray()
+    met = seen.weight_matrix()[users].astype(bool).toarray()
+    by_view = [fuser.view_scores(position, view, users) for position, view in enumerate(views)]
+    n_items = by_view[0].shape[1]
+    pool = np.hstack([_best_columns(np.where(met, -np.inf, scores)) for scores in by_view])
+    pool.sort(axis=1)
+    repeated = np.zeros(pool.shape, dtype=np.bool_)
+    repeated[:, 1:] = pool[:, 1:] == pool[:, :-1]
+    left_out = repeated | np.take_along_axis(met, pool, axis=1)
+    scores = np.stack([np.take_along_axis(one, pool, axis=1) for one in by_view])
+    # A score that no weight can lift back: far below any z-score of n_items items.
+    scores[:, left_out] = -np.float32(10 * np.sqrt(n_items))
+    return pool, scores, np.take_along_axis(relevant, pool, axis=1) & ~left_out, ~left_out
+
+
+def _best_columns(scores: FloatArray) -> IntArray:
+    width = min(_POOL_PER_VIEW, scores.shape[1])
+    return np.argpartition(-scores, width - 1, axis=1)[:, :width].astype(np.int32)
