@@ -24,26 +24,40 @@ __all__ = ["EASE"]
 DoubleArray = npt.NDArray[np.float64]
 
 _ITEMS_AT_A_TIME = 512
-_EVENTS_ALONE, _HISTORY_SHARE = 100.0, 1.5
+_STRENGTH, _MOST_EVENTS = 4.0, 100.0
 
 
 class EASE(ContentFactorizer):
     r"""Regress each item on all others with a ridge: a linear autoencoder without factors.
 
     Choose it where the catalogue has at most some ten thousand items: a fit takes seconds, has one number to
-    tune, and the result is hard to beat on dense data. With :math:`P = (X^T X + \lambda I)^{-1}` item
-    :math:`j` is scored by the column :math:`B_{ij} = -P_{ij} / P_{jj}`, :math:`B_{jj} = 0`
-    (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019). The query vector is the history
-    itself. Time grows with the cube of the catalogue and memory with its square; where there are
-    fewer than half as many users as items, the same numbers come from the inverse over users (Woodbury).
+    tune, and the result is hard to beat on dense data. With :math:`G = X^T U X` and
+
+    .. math:: P = (G + \tfrac{p}{1 - p} \operatorname{diag}(G) + \lambda I)^{-1}
+
+    item :math:`j` is scored by the column :math:`B_{ij} = -P_{ij} / P_{jj}`, :math:`B_{jj} = 0`
+    (Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019; for the dropout :math:`p`, Steck,
+    "Autoencoders that don't overfit towards the identity", NeurIPS 2020). :math:`U` weighs users, below.
+    The query vector is the history itself. Time grows with the cube of the catalogue and memory with its
+    square; where there are fewer than half as many users as items, the same numbers come from the inverse
+    over users (Woodbury).
 
     Parameters
     ----------
     regularization : float or "auto", default "auto"
-        :math:`\lambda`, above 0. ``"auto"`` is :math:`100\,m + 1.5\,\bar u`, where :math:`m` is the mean
-        squared weight and :math:`\bar u = \sum_u |x_u|^4 / \sum_u |x_u|^2`: for events of weight 1 the mean
-        length of histories, long ones counting more. Between half and twice the best value, accuracy
-        changes by some percent at most.
+        :math:`\lambda`, above 0. ``"auto"`` is :math:`4 \sqrt{m\,\bar u\,\min(\bar n, 100)}`, where
+        :math:`m` is the mean squared weight of an event, :math:`\bar u = \sum_u |x_u|^4 / \sum_u |x_u|^2` of
+        the histories as they are weighed, and :math:`\bar n = \sum_i n_i^2 / \sum_i n_i` of the numbers of
+        events of items: long histories of well-known items ask for more. Between half and twice the best
+        value, accuracy changes by some percent at most.
+    dropout : float, default 0.67
+        :math:`p`, from 0 to below 1: as if each event were hidden from the regression with this probability
+        anew and anew. It bounds how much a popular item speaks for others, where :math:`\lambda` bounds
+        the rare ones. 0 is plain EASE.
+    length_exponent : float, default 0.5
+        A user whose history has the squared length :math:`|x_u|^2` counts :math:`|x_u|^{-2e}` in
+        :math:`U`, scaled so that all events together count as before. At 0 all users count alike, and those
+        with the longest histories outweigh many others.
     content_weight : float, default 0.0
         How much an item's text counts beside its events: the text vectors stand below the users as further
         rows, times the root of this (Jeunen et al., "Closed-form models for collaborative filtering with
@@ -58,6 +72,8 @@ class EASE(ContentFactorizer):
     regularization_ : float
     precisions_ : ndarray of shape (dim,), float64
         The diagonal of ``P``.
+    user_scale_ : float
+        What the weights :math:`|x_u|^{-2e}` of users were multiplied by.
     content_ : ndarray or csr_array of shape (n_items, content_dim), or None
         The text vectors, if they are read.
 
@@ -71,7 +87,7 @@ class EASE(ContentFactorizer):
     --------
     >>> from llmrec.interactions import Interactions
     >>> events = Interactions.from_table([("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("bob", "jam")])
-    >>> EASE(regularization=2).fit(events).item_vectors().tolist()
+    >>> EASE(regularization=2, dropout=0).fit(events).item_vectors().tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
 
@@ -79,10 +95,14 @@ class EASE(ContentFactorizer):
         self,
         regularization: float | str = "auto",
         *,
+        dropout: float = 0.67,
+        length_exponent: float = 0.5,
         content_weight: float = 0.0,
         max_gigabytes: float = 8.0,
     ):
         self.regularization = regularization
+        self.dropout = dropout
+        self.length_exponent = length_exponent
         self.content_weight = content_weight
         self.max_gigabytes = max_gigabytes
 
@@ -94,21 +114,48 @@ class EASE(ContentFactorizer):
         ParameterError
             If the catalogue is too large for ``max_gigabytes``.
         """
-        check_number("content_weight", self.content_weight, 0)
-        if self.regularization != "auto":
-            check_number("regularization", self.regularization, 0, above=True)
+        self._check_parameters()
         events = interactions.matrix.astype(np.float64)
         self.content_: Matrix = self._check_content(content, interactions.n_items)
         self._check_memory(interactions.n_items)
+        self.user_scale_ = self._user_scale(events)
+        rows = _scaled(events, np.sqrt(self._user_weights(events)))
         self.regularization_ = (
-            _suited_regularization(events) if self.regularization == "auto" else float(self.regularization)
+            _suited_regularization(rows) if self.regularization == "auto" else float(self.regularization)
         )
-        n_rows = events.shape[0] + (0 if self.content_ is None else self.content_.shape[1])
-        solve = _solve_over_rows if 2 * n_rows <= events.shape[1] else _solve_over_items
+        solve = _solve_over_rows if 2 * self._n_rows(events) <= events.shape[1] else _solve_over_items
         self.item_vectors_, self.precisions_ = solve(
-            events, self.content_, float(self.content_weight), self.regularization_
+            rows, self.content_, float(self.content_weight), self._ridges(rows)
         )
         return self
+
+    def _check_parameters(self) -> None:
+        if self.regularization != "auto":
+            check_number("regularization", self.regularization, 0, above=True)
+        if check_number("dropout", self.dropout, 0, 1) == 1:
+            raise ParameterError("dropout must be below 1, where no event would be left to learn from.")
+        check_number("length_exponent", self.length_exponent, 0)
+        check_number("content_weight", self.content_weight, 0)
+
+    def _user_scale(self, events: Any) -> float:
+        """Return the factor with which the squared weights of all events add up to what they did."""
+        energies = _squares(events, axis=1)
+        weighed = float(energies @ _powers(energies, -self.length_exponent))
+        return float(energies.sum()) / weighed if weighed else 1.0
+
+    def _user_weights(self, histories: Any) -> DoubleArray:
+        """Return the diagonal of ``U``; 0 for an empty history."""
+        return self.user_scale_ * _powers(_squares(histories, axis=1), -self.length_exponent)
+
+    def _n_rows(self, events: Any) -> int:
+        return int(events.shape[0]) + (0 if self.content_ is None else int(self.content_.shape[1]))
+
+    def _ridges(self, rows: Any) -> DoubleArray:
+        """Return what is added to the diagonal, of the events and of the texts: ``(n_items,)``."""
+        diagonal = _squares(rows, axis=0)
+        if self.content_ is not None:
+            diagonal += self.content_weight * row_norms(self.content_).astype(np.float64) ** 2
+        return self.regularization_ + self.dropout / (1 - self.dropout) * diagonal
 
     def _check_content(self, content: Matrix | None, n_items: int) -> Matrix | None:
         if content is None or self.content_weight == 0:
@@ -149,7 +196,7 @@ class EASE(ContentFactorizer):
         width = self.item_vectors_.shape[1]
         rows = np.unique(events.item_rows[events.item_rows >= width]).astype(np.int32)
         if len(rows):
-            targets = _shared_weights(interactions, rows, width)
+            targets = self._shared_weights(interactions, rows, width)
             if self.content_ is not None:
                 targets += self._text_targets(take_rows(self.content_, rows))
             self.item_vectors_ = replace_rows(self.item_vectors_, rows, self._regressed(targets))
@@ -182,6 +229,14 @@ class EASE(ContentFactorizer):
         has_text = (row_norms(take_rows(self.content_, item_rows)) > 0).astype(np.float32)
         return np.maximum(item_counts, has_text)
 
+    def _shared_weights(self, interactions: Interactions, rows: IntArray, width: int) -> DoubleArray:
+        """Return ``(len(rows), width)``: the products of items' columns with those of the first items."""
+        audiences = interactions.audiences(rows).weight_matrix().astype(np.float64)
+        users = np.unique(audiences.indices).astype(np.int32)
+        histories = interactions.histories(users).known_to(width).weight_matrix()
+        shared = audiences[:, users] @ _scaled(histories, self._user_weights(histories))
+        return _dense(shared)
+
     def _text_targets(self, texts: Matrix) -> DoubleArray:
         """Return the products of new texts with those of the items known at ``fit``."""
         known = self.content_[: self.item_vectors_.shape[1]]
@@ -194,27 +249,29 @@ class EASE(ContentFactorizer):
         return scaled - scaled @ self.item_vectors_[: self.item_vectors_.shape[1]]
 
 
-def _suited_regularization(events: Any) -> float:
+def _suited_regularization(rows: Any) -> float:
     """Return a regularization in the units of squared weights; see :class:`EASE`."""
-    if not events.nnz:
-        return _EVENTS_ALONE
-    energies = np.asarray(events.multiply(events).sum(axis=1)).ravel()
-    mean_square = energies.sum() / events.nnz
-    return float(_EVENTS_ALONE * mean_square + _HISTORY_SHARE * (energies**2).sum() / energies.sum())
+    if not rows.nnz:
+        return 1.0
+    energies, counts = _squares(rows, axis=1), np.bincount(rows.indices)
+    mean_square = energies.sum() / rows.nnz
+    length = (energies**2).sum() / energies.sum()
+    popularity = min(float((counts**2).sum() / rows.nnz), _MOST_EVENTS)
+    return float(_STRENGTH * np.sqrt(mean_square * length * popularity))
 
 
 def _solve_over_items(
-    events: Any, content: Matrix | None, weight: float, ridge: float
+    rows: Any, content: Matrix | None, weight: float, ridges: DoubleArray
 ) -> tuple[FloatArray, DoubleArray]:
     """Invert the items × items matrix, in place, and return the columns of B as rows, and diag(P)."""
-    n_items = events.shape[1]
-    by_item = sparse.csr_array(events.T)
+    n_items = rows.shape[1]
+    by_item = sparse.csr_array(rows.T)
     gram = np.empty((n_items, n_items))
     for block in _blocks(n_items):
-        gram[block] = (by_item[block] @ events).toarray()
+        gram[block] = (by_item[block] @ rows).toarray()
         if content is not None:
             gram[block] += weight * _dense(content[block] @ content.T)
-    gram[np.diag_indices_from(gram)] += ridge
+    gram[np.diag_indices_from(gram)] += ridges
     # The transpose of a symmetric C-ordered array is the Fortran order in which LAPACK works in place.
     factor, _ = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
     inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
@@ -233,38 +290,46 @@ def _solve_over_items(
 
 
 def _solve_over_rows(
-    events: Any, content: Matrix | None, weight: float, ridge: float
+    rows: Any, content: Matrix | None, weight: float, ridges: DoubleArray
 ) -> tuple[FloatArray, DoubleArray]:
     """Return the same through the inverse over users (and columns of the texts).
 
-    With A the stacked rows, ``P = (I - AᵀZ) / λ`` where ``Z = (AAᵀ + λI)⁻¹ A``.
+    With ``D`` the ridges and ``S = A D^(-1/2)`` of the stacked rows ``A``,
+    ``P = D^(-1/2) (I - SᵀZ) D^(-1/2)`` where ``Z = (SSᵀ + I)⁻¹ S``.
     """
-    rows = events
     if content is not None:
         texts = sparse.csr_array(content, dtype=np.float64)
-        rows = sparse.csr_array(sparse.vstack([events, np.sqrt(weight) * texts.T]))
-    kernel = (rows @ rows.T).toarray()
-    kernel[np.diag_indices_from(kernel)] += ridge
+        rows = sparse.csr_array(sparse.vstack([rows, np.sqrt(weight) * texts.T]))
+    roots = np.sqrt(ridges)
+    by_item = _scaled(sparse.csr_array(rows.T), 1 / roots)
+    kernel = (by_item.T @ by_item).toarray()
+    kernel[np.diag_indices_from(kernel)] += 1
     factor = linalg.cho_factor(kernel, lower=True, overwrite_a=True)
-    solved = linalg.cho_solve(factor, rows.toarray(order="F"), overwrite_b=True)
-    n_items, by_item = rows.shape[1], sparse.csr_array(rows.T)
+    solved = linalg.cho_solve(factor, by_item.T.toarray(order="F"), overwrite_b=True)
+    n_items = rows.shape[1]
     vectors = np.empty((n_items, n_items), dtype=np.float32)
     left = np.empty(n_items)
     for block in _blocks(n_items):
         explained = (by_item @ solved[:, block]).T
         left[block] = 1 - np.diagonal(explained, offset=block.start)
-        vectors[block] = explained / left[block, None]
+        vectors[block] = explained * (roots[block] / left[block])[:, None] / roots
     np.fill_diagonal(vectors, 0)
-    return vectors, left / ridge
+    return vectors, left / ridges
 
 
-def _shared_weights(interactions: Interactions, rows: IntArray, width: int) -> DoubleArray:
-    """Return ``(len(rows), width)``: the inner products of items' columns with those of the first items."""
-    audiences = interactions.audiences(rows).weight_matrix()
-    users = np.unique(audiences.indices).astype(np.int32)
-    histories = interactions.histories(users).known_to(width).weight_matrix()
-    shared = (audiences[:, users] @ histories).toarray()
-    return np.asarray(shared, dtype=np.float64)
+def _scaled(rows: Any, scale: DoubleArray) -> Any:
+    """Multiply each row of a ``csr_array`` by its own number, in float64."""
+    data = rows.data * np.repeat(scale, np.diff(rows.indptr))
+    return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)
+
+
+def _squares(rows: Any, axis: int) -> DoubleArray:
+    return np.asarray(rows.multiply(rows).sum(axis=axis), dtype=np.float64).ravel()
+
+
+def _powers(values: DoubleArray, exponent: float) -> DoubleArray:
+    """Return the powers of values above 0; 0 for 0."""
+    return np.power(values, exponent, out=np.zeros(len(values)), where=values > 0)
 
 
 def _dense(product: Any) -> DoubleArray:
