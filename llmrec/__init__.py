@@ -57,6 +57,7 @@ _HOMES = {
         "JiebaTokenizer",
         "NLTKTokenizer",
         "ScriptTokenizer",
+        "TagTokenizer",
         "WordTokenizer",
         "load_stop_words",
     ],
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
         JiebaTokenizer,
         NLTKTokenizer,
         ScriptTokenizer,
+        TagTokenizer,
         WordTokenizer,
         load_stop_words,
     )

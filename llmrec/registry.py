@@ -27,6 +27,7 @@ _BUILT_IN = {
         "jieba": "llmrec.tokenizers:JiebaTokenizer",
         "nltk": "llmrec.tokenizers:NLTKTokenizer",
         "script": "llmrec.tokenizers:ScriptTokenizer",
+        "tag": "llmrec.tokenizers:TagTokenizer",
         "word": "llmrec.tokenizers:WordTokenizer",
     },
     "encoder": {

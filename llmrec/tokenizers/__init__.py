@@ -4,6 +4,7 @@
 class                    cuts into                                                      needs
 =======================  =============================================================  ==================
 :class:`WordTokenizer`   runs of letters, pairs of Han characters; the default          nothing
+:class:`TagTokenizer`    entries of a list, such as ``small world; graphs``                nothing
 :class:`NLTKTokenizer`   English words, stemmed if asked to                             extra ``nltk``
 :class:`JiebaTokenizer`  Chinese words                                                  extra ``jieba``
 :class:`ScriptTokenizer` words of mixed text, by the tokenizer for each script          those of its two
@@ -21,6 +22,7 @@ from llmrec.tokenizers.jieba import JiebaTokenizer
 from llmrec.tokenizers.nltk import NLTKTokenizer
 from llmrec.tokenizers.script import ScriptTokenizer
 from llmrec.tokenizers.stop_words import load_stop_words
+from llmrec.tokenizers.tag import TagTokenizer
 from llmrec.tokenizers.word import WordTokenizer
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "JiebaTokenizer",
     "NLTKTokenizer",
     "ScriptTokenizer",
+    "TagTokenizer",
     "WordTokenizer",
     "load_stop_words",
 ]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from llmrec.testing import component_checks
-from llmrec.tokenizers import GPT2Tokenizer, JiebaTokenizer, NLTKTokenizer, ScriptTokenizer, WordTokenizer
+from llmrec.tokenizers import (
+    GPT2Tokenizer,
+    JiebaTokenizer,
+    NLTKTokenizer,
+    ScriptTokenizer,
+    TagTokenizer,
+    WordTokenizer,
+)
 
 COMPONENTS = [
     WordTokenizer(),
@@ -13,6 +20,7 @@ COMPONENTS = [
     NLTKTokenizer(stem="porter"),
     JiebaTokenizer(),
     ScriptTokenizer(),
+    TagTokenizer(),
 ]
 
 
