@@ -21,6 +21,7 @@ __all__ = [
     "entries_apart",
     "largest_of_rows",
     "nearest_of_rows",
+    "neighbours_of_new",
     "rated_weights",
     "within",
 ]
@@ -197,10 +198,19 @@ def content_neighbours(content: Matrix, n_items: int, neighbours: int) -> Any:
     for start in range(0, n_items, _ROWS_AT_A_TIME):
         block = sparse.csr_array(unit[start : start + _ROWS_AT_A_TIME] @ unit.T)
         block.setdiag(0, k=start)
-        block.data = np.maximum(block.data, 0)
-        block.eliminate_zeros()
-        parts.append(largest_of_rows(block, neighbours))
+        parts.append(_nearest(block, neighbours))
     return sparse.csr_array(sparse.vstack(parts), dtype=np.float32)
+
+
+def neighbours_of_new(texts: Matrix, known: Matrix, neighbours: int) -> Any:
+    """Return ``(n, n_known)``: the cosines of new items with the nearest of the items known, sparse."""
+    return _nearest(sparse.csr_array(unit_rows(texts) @ unit_rows(known).T), neighbours)
+
+
+def _nearest(block: Any, neighbours: int) -> Any:
+    block.data = np.maximum(block.data, 0)
+    block.eliminate_zeros()
+    return largest_of_rows(block, neighbours)
 
 
 def rated_weights(rows: Histories, similarity: str) -> Any:

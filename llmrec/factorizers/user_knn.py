@@ -13,9 +13,10 @@ from llmrec.factorizers.similarity import (
     column_scale,
     content_neighbours,
     largest_of_rows,
+    neighbours_of_new,
     rated_weights,
 )
-from llmrec.validation import check_fitted, check_integer, check_number
+from llmrec.validation import check_fitted, check_integer, check_matrix, check_number
 from llmrec.vectors import replace_rows, scale_rows, take_rows
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class UserKNN(ContentFactorizer):
     content_weight : float, default 0.0
         How far an event also counts for items with a like text: audiences are :math:`A + g\,C A`, where
         :math:`C` holds the cosines of each item's nearest texts, and histories likewise. Items without events
-        then have an audience too; 0.1 is a good start. Needs similarity ``"cosine"`` or ``"dot"``.
+        then have an audience too, also those that come later; 0.1 is a good start. Needs similarity
+        ``"cosine"`` or ``"dot"``.
     content_neighbours : int, default 50
         Items with a like text that count for each item.
 
@@ -70,6 +72,10 @@ class UserKNN(ContentFactorizer):
     profiles_ : csr_array of shape (n_users, n_items)
         What histories are compared with.
     content_neighbours_ : csr_array of shape (n_items, n_items), or None
+    content_ : ndarray or csr_array of shape (n_items at the time of fit, content_dim), or None
+        The text vectors, if they are read.
+    events_ : csr_array of shape (n_items, dim), or None
+        Audiences before they spread, if texts are read.
 
     Examples
     --------
@@ -116,16 +122,22 @@ class UserKNN(ContentFactorizer):
         n_items = interactions.n_items
         histories = interactions.histories()
         self.comparison_ = Comparison.learn(self.similarity, self.weighting, self.shrinkage, histories)
-        self.content_neighbours_ = None
+        self.content_: Matrix | None = None
+        self.content_neighbours_: Any = None
+        self.events_: Any = None
         if weight and content is not None:
             self.comparison_.check_weights_are_compared("content_weight")
             self.content_neighbours_ = content_neighbours(content, n_items, self.content_neighbours)
+            self.content_ = check_matrix(content, "content")
         if exponent:
             self.comparison_.check_weights_are_compared("popularity_exponent")
         self.width_ = _ROOM * interactions.n_users
         self.item_scale_ = np.ones(n_items, dtype=np.float32)
         rows = np.arange(n_items, dtype=np.int32)
-        audiences = self._audiences(interactions, rows)
+        audiences = self._met(interactions, rows)
+        if self.content_ is not None:
+            self.events_ = audiences
+            audiences = self._spread(rows)
         self.item_scale_ = column_scale(np.asarray(audiences.sum(axis=1)).ravel(), exponent)
         self.audiences_ = scale_rows(audiences, self.item_scale_)
         self.profiles_ = self._profiles(histories)
@@ -160,13 +172,41 @@ class UserKNN(ContentFactorizer):
         self._make_room(interactions.n_items)
         users = np.unique(events.user_rows[events.user_rows < self.width_]).astype(np.int32)
         items = np.unique(events.item_rows).astype(np.int32)
+        audiences = self._met(interactions, items)
         if self.content_neighbours_ is not None:
+            self.events_ = replace_rows(self.events_, items, audiences)
             beside = self.content_neighbours_.tocsc()[:, items].indices
             items = np.union1d(items, beside).astype(np.int32)
+            audiences = self._spread(items)
         self.profiles_ = replace_rows(self.profiles_, users, self._profiles(interactions.histories(users)))
-        audiences = scale_rows(self._audiences(interactions, items), self.item_scale_[items])
-        self.audiences_ = replace_rows(self.audiences_, items, audiences)
+        self.audiences_ = replace_rows(self.audiences_, items, scale_rows(audiences, self.item_scale_[items]))
         return items
+
+    def learn_content(self, item_rows: IntArray, content: Matrix) -> IntArray:
+        """Give the new items among ``item_rows`` the audience of items with a like text; return their rows.
+
+        The text of an item that was there at ``fit`` counts from the next ``fit`` on, and so does what new
+        items add to histories and to other items.
+        """
+        check_fitted(self, "audiences_")
+        if self.content_ is None or not np.any(item_rows >= self.content_.shape[0]):
+            return np.empty(0, dtype=np.int32)
+        is_new = np.flatnonzero(item_rows >= self.content_.shape[0])
+        # If an item comes twice, the last text counts.
+        rows, from_end = np.unique(item_rows[is_new][::-1], return_index=True)
+        rows = rows.astype(np.int32)
+        texts = check_matrix(content[is_new[::-1][from_end]], "content", dim=self.content_.shape[1])
+        self._make_room(int(rows.max()) + 1)
+        found = neighbours_of_new(texts, self.content_, self.content_neighbours)
+        found.resize((len(rows), len(self.item_scale_)))
+        self.content_neighbours_ = replace_rows(self.content_neighbours_, rows, found)
+        audiences = self._spread(rows)
+        totals = np.asarray(audiences.sum(axis=1)).ravel()
+        # One with events is in histories at the scale that it has.
+        placed = (totals > 0) & (np.diff(take_rows(self.events_, rows).indptr) == 0)
+        self.item_scale_[rows[placed]] = column_scale(totals[placed], self.popularity_exponent)
+        self.audiences_ = replace_rows(self.audiences_, rows, scale_rows(audiences, self.item_scale_[rows]))
+        return rows
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
         """Return each item's events, and 1 at least for an item with neighbours by text."""
@@ -180,27 +220,26 @@ class UserKNN(ContentFactorizer):
         n_items = len(self.item_scale_)
         known = histories.known_to(n_items).widened(n_items)
         blur = None
-        if self.content_neighbours_ is not None:
-            blur = np.float32(self.content_weight) * self.content_neighbours_.T
+        if self.content_ is not None:
+            # The histories that these are compared with do not hold what new items would add.
+            blur = np.float32(self.content_weight) * self.content_neighbours_[: self.content_.shape[0]].T
+            blur.resize((n_items, n_items))
         return self.comparison_.rows(known, blur, self.item_scale_)
 
-    def _audiences(self, interactions: Interactions, item_rows: IntArray) -> Any:
-        """Return ``(len(item_rows), dim)``: who took each item, or one with a like text."""
-        beside = None
-        wanted = item_rows
-        if self.content_neighbours_ is not None:
-            beside = self.content_neighbours_[item_rows]
-            wanted = np.union1d(item_rows, beside.indices).astype(np.int32)
-        own = interactions.audiences(wanted).known_to(self.width_)
+    def _met(self, interactions: Interactions, item_rows: IntArray) -> Any:
+        """Return ``(len(item_rows), dim)``: who took each item."""
+        own = interactions.audiences(item_rows).known_to(self.width_)
         weights = own.weight_matrix()
         if self.comparison_.reads_ratings:
             weights = rated_weights(own, self.similarity)
-        weights.resize((len(wanted), self.width_))
-        if beside is None:
-            return weights
-        places = np.searchsorted(wanted, item_rows)
-        spread = np.float32(self.content_weight) * beside[:, wanted] @ weights
-        return sparse.csr_array(weights[places] + spread)
+        weights.resize((len(item_rows), self.width_))
+        return weights
+
+    def _spread(self, item_rows: IntArray) -> Any:
+        """Return ``(len(item_rows), dim)``: who took each item, or one with a like text."""
+        beside = np.float32(self.content_weight) * self.content_neighbours_[item_rows]
+        events = self.events_
+        return sparse.csr_array(take_rows(events, item_rows) + beside[:, : events.shape[0]] @ events)
 
     def _make_room(self, n_items: int) -> None:
         """Give new items columns of mean weight."""

@@ -130,6 +130,81 @@ def test_new_events_spread_to_items_with_a_like_text():
     assert set(changed.tolist()) <= set(moved.tolist())
 
 
+def texts_and_later(n_known=11, n_new=2):
+    texts = unit(np.abs(np.random.default_rng(3).normal(size=(n_known + n_new, 3)))).astype(np.float32)
+    return texts[:n_known], texts[n_known:]
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("exponent", [0, 0.5])
+def test_a_new_item_known_by_text_alone_has_the_audience_that_a_fresh_fit_gives(exponent, is_sparse):
+    known, (texts, later) = from_dense(random_weights()), texts_and_later()
+    settings = {"content_weight": 0.3, "content_neighbours": 3, "popularity_exponent": exponent}
+    model = UserKNN(5, **settings).fit(known, sparse.csr_array(texts) if is_sparse else texts)
+    before = model.item_vectors().toarray()
+    moved = model.learn_content(
+        np.array([11], dtype=np.int32), sparse.csr_array(later[:1]) if is_sparse else later[:1]
+    )
+    assert moved.tolist() == [11]
+    vectors = model.item_vectors().toarray()
+    np.testing.assert_array_equal(vectors[:11], before)
+    wider = from_dense(np.hstack([random_weights(), np.zeros((14, 1))]))
+    fresh = UserKNN(5, **settings).fit(wider, np.vstack([texts, later[:1]]))
+    np.testing.assert_allclose(vectors[11], fresh.item_vectors().toarray()[11], atol=1e-6)
+    assert vectors[11].any()
+    counts = np.zeros(1, dtype=np.float32)
+    assert model.item_support(counts, moved).tolist() == [1]
+
+
+def test_the_last_of_two_texts_counts_and_gaps_stay_empty():
+    known, (texts, later) = from_dense(random_weights()), texts_and_later()
+    once, twice = (UserKNN(5, content_weight=0.3).fit(known, texts) for _ in range(2))
+    once.learn_content(np.array([12], dtype=np.int32), later[1:])
+    rows = np.array([12, 3, 12], dtype=np.int32)
+    assert twice.learn_content(rows, np.vstack([later, later[1:]])).tolist() == [12]
+    np.testing.assert_allclose(once.item_vectors().toarray(), twice.item_vectors().toarray(), atol=1e-7)
+    assert not once.item_vectors()[[11]].nnz
+
+
+def test_texts_leave_the_queries_of_known_users_alone():
+    known, (texts, later) = from_dense(random_weights()), texts_and_later()
+    model = UserKNN(5, content_weight=0.3).fit(known, texts)
+    before = model.query_vectors(known.histories()).toarray()
+    model.learn_content(np.array([11, 12], dtype=np.int32), later)
+    after = model.query_vectors(known.histories()).toarray()
+    np.testing.assert_allclose(after, before, atol=1e-7)
+
+
+@pytest.mark.parametrize("text_first", [True, False])
+def test_a_new_item_has_both_its_events_and_those_of_like_texts(text_first):
+    known, (texts, later) = from_dense(random_weights()), texts_and_later()
+    grown, events = with_new_events(known, [(3, 11), (5, 11)])
+    model = UserKNN(5, content_weight=0.3, content_neighbours=2).fit(known, texts)
+    for is_text in (text_first, not text_first):
+        if is_text:
+            model.learn_content(np.array([11], dtype=np.int32), later[:1])
+        else:
+            model.partial_fit(grown, events)
+    cosines = later[0] @ texts.T
+    cosines[np.argsort(-cosines)[2:]] = 0
+    expected = grown.matrix.toarray()[:, 11] + 0.3 * grown.matrix.toarray()[:, :11] @ cosines
+    np.testing.assert_allclose(model.item_vectors()[[11]].toarray()[0, :14], expected, atol=1e-5)
+
+
+def test_a_recommender_places_a_new_item_by_its_text():
+    texts = {"a": "moon robots", "b": "moon rockets", "c": "garden roses", "d": "garden tea"}
+    events = [("u", "a"), ("u", "b"), ("v", "c"), ("v", "d"), ("w", "a"), ("w", "b")]
+    rec = Recommender(encoder=TfidfEncoder(), factorizer=UserKNN(content_weight=0.3), fuser="concat")
+    rec.fit(events, items=texts).partial_fit(items={"e": "garden roses, and more roses"})
+    assert rec.views_["userknn"].item_vectors()[[4]].nnz
+    assert rec.recommend("v", k=1).items == ["e"]
+
+
+def test_texts_are_not_learned_unless_they_count():
+    model = UserKNN(5).fit(from_dense(random_weights()), texts_and_later()[0])
+    assert model.learn_content(np.array([11], dtype=np.int32), texts_and_later()[1][:1]).tolist() == []
+
+
 def test_more_users_than_there_is_room_for_are_nobodys_neighbours():
     known = from_dense(np.eye(2))
     grown, events = with_new_events(known, [(2, 0), (3, 0), (4, 0), (9, 1)])
