@@ -29,6 +29,8 @@ __all__ = [
 
 
 _LARGEST_GATHER = 1 << 21
+# So few sparse queries are made dense, which spares the transposition of all items.
+_FEW_QUERIES = 4
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def dot(queries: Matrix, items: Matrix) -> FloatArray:
     """Return the ``(n_queries, n_items)`` inner products as a dense float32 array."""
     if isinstance(queries, JoinedVectors):
         return dot(queries.dense, items.dense) + dot(queries.sparse, items.sparse)
+    if sparse.issparse(queries) and sparse.issparse(items) and queries.shape[0] <= _FEW_QUERIES:
+        return np.ascontiguousarray((items @ queries.toarray().T).T, dtype=np.float32)
     product = queries @ items.T
     if sparse.issparse(product):
         product = product.toarray()
