@@ -232,7 +232,12 @@ def ratings(validation: bool) -> Iterator[Table]:
     folds = rating_folds(events, validation)
     systems = {
         "SVD": SVDFactorizer(feedback="explicit"),
+        "SVD, 10 factors": SVDFactorizer(10, feedback="explicit"),
         "ALS": ALSFactorizer(feedback="explicit"),
+        "ALS, regularization 0.1": ALSFactorizer(feedback="explicit", regularization=0.1),
+        "ALS, regularization 1.5, frequency exponent 0.5": ALSFactorizer(
+            feedback="explicit", regularization=1.5, frequency_exponent=0.5
+        ),
     }
     protocol = "RMSE of ratings, five random folds"
     yield Table("ratings", protocol, systems, partial(judge_ratings, events, folds))

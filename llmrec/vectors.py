@@ -92,12 +92,20 @@ def dot(queries: Matrix, items: Matrix) -> FloatArray:
     """Return the ``(n_queries, n_items)`` inner products as a dense float32 array."""
     if isinstance(queries, JoinedVectors):
         return dot(queries.dense, items.dense) + dot(queries.sparse, items.sparse)
-    if sparse.issparse(queries) and sparse.issparse(items) and queries.shape[0] <= _FEW_QUERIES:
-        return np.ascontiguousarray((items @ queries.toarray().T).T, dtype=np.float32)
+    if sparse.issparse(queries) and queries.shape[0] <= _FEW_QUERIES:
+        return _few_dots(queries, items)
     product = queries @ items.T
     if sparse.issparse(product):
         product = product.toarray()
     return np.asarray(product, dtype=np.float32)
+
+
+def _few_dots(queries: Any, items: Matrix) -> FloatArray:
+    """Multiply without ``items.T``, of which scipy would make a copy for each call."""
+    if sparse.issparse(items):
+        return np.ascontiguousarray((items @ queries.toarray().T).T, dtype=np.float32)
+    used = np.unique(queries.indices)
+    return np.asarray(queries[:, used].toarray() @ items[:, used].T, dtype=np.float32)
 
 
 def paired_dots(queries: Matrix, items: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:
