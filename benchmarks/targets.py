@@ -3,7 +3,7 @@
     LLMREC_DATA=... python benchmarks/targets.py gowalla --json benchmarks/targets/gowalla.json
 
 ``--only default`` runs some rows; with ``--json`` the other rows of that file stay in the table, and with
-``--results benchmarks/RESULTS.md`` the table takes its place there. ``--validation`` judges on a part split
+``--results benchmarks/RESULTS.md`` the table takes its place there, which ``--only`` alone does without a run. ``--validation`` judges on a part split
 off the training part in the same way, which is where settings are chosen.
 
 Systems have the library's defaults unless their name says otherwise. ± is half the 95 % bootstrap interval
@@ -406,10 +406,11 @@ def judge_ratings(events: Interactions, folds: list[tuple[Any, Any]], system: An
 
 def run(table: Table, options: argparse.Namespace, rows: dict[str, Row], keep: Callable[[], None]) -> None:
     """Fill in the rows asked for, and keep all after each."""
+    wanted = table.systems if options.only is None else options.only
     for name, system in table.systems.items():
-        if name in TOO_LONG.get(table.name, ()) and name not in options.only:
+        if options.only is None and name in TOO_LONG.get(table.name, ()):
             rows[name] = {"why_not": "it takes more than five minutes"}
-        elif name in (options.only or table.systems) and name not in options.skip:
+        elif name in wanted and name not in options.skip:
             print(f"{table.name}: {name}", file=sys.stderr, flush=True)
             rows[name] = timed_row(table, system)
         keep()
@@ -476,7 +477,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("table", choices=list(PROTOCOLS))
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these rows alone")
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="run these rows alone; with no name, none")
     parser.add_argument("--skip", nargs="+", default=[], metavar="NAME", help="leave these rows as they are")
     parser.add_argument("--validation", action="store_true", help="judge on a part of the training part")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep rows here, and take up those there")
@@ -486,7 +487,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     rows = kept.setdefault("validation" if options.validation else "test", {})
     for table in PROTOCOLS[options.table](options.validation):
-        unknown = {*options.only, *options.skip} - set(table.systems)
+        unknown = {*(options.only or []), *options.skip} - set(table.systems)
         if unknown:
             parser.error(f"no row {sorted(unknown)} in {table.name}; there are {list(table.systems)}")
         run(table, options, rows.setdefault(table.name, {}), partial(save, options.json, kept))
