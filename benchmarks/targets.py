@@ -3,8 +3,9 @@
     LLMREC_DATA=... python benchmarks/targets.py gowalla --json benchmarks/targets/gowalla.json
 
 ``--only default`` runs some rows; with ``--json`` the other rows of that file stay in the table, and with
-``--results benchmarks/RESULTS.md`` the table takes its place there, which ``--only`` alone does without a run. ``--validation`` judges on a part split
-off the training part in the same way, which is where settings are chosen.
+``--results benchmarks/RESULTS.md`` the table takes its place there. ``--only`` without a name runs nothing
+and prints what there is. ``--validation`` judges on a part split off the training part in the same way, which
+is where settings are chosen.
 
 Systems have the library's defaults unless their name says otherwise. ± is half the 95 % bootstrap interval
 over users, of several seeds the mean of theirs.
