@@ -29,6 +29,10 @@ __all__ = [
 
 
 _LARGEST_GATHER = 1 << 21
+# So many sparse queries are made dense.
+_FEW_QUERIES = 4
+# Columns are few if this many times as many are left.
+_FEW_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,23 @@ def dot(queries: Matrix, items: Matrix) -> FloatArray:
     """Return the ``(n_queries, n_items)`` inner products as a dense float32 array."""
     if isinstance(queries, JoinedVectors):
         return dot(queries.dense, items.dense) + dot(queries.sparse, items.sparse)
+    # scipy would copy items.T, all of it, for each call that multiplies a sparse matrix by it.
+    if sparse.issparse(queries) and not sparse.issparse(items):
+        return _on_used_columns(queries, items)
+    if sparse.issparse(queries) and queries.shape[0] <= _FEW_QUERIES:
+        return np.ascontiguousarray((items @ queries.toarray().T).T, dtype=np.float32)
     product = queries @ items.T
     if sparse.issparse(product):
         product = product.toarray()
     return np.asarray(product, dtype=np.float32)
+
+
+def _on_used_columns(queries: Any, items: FloatArray) -> FloatArray:
+    """Multiply in dense form, over the columns that the queries use where these are few."""
+    used = np.unique(queries.indices)
+    if len(used) * _FEW_COLUMNS < items.shape[1]:
+        queries, items = queries[:, used], items[:, used]
+    return np.asarray(queries.toarray() @ items.T, dtype=np.float32)
 
 
 def paired_dots(queries: Matrix, items: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:

@@ -198,7 +198,8 @@ def top_columns(scores: FloatArray, k: int) -> tuple[Any, FloatArray]:
     """
     n_columns = scores.shape[1]
     if k < n_columns:
-        columns = np.argpartition(scores, n_columns - k, axis=1)[:, n_columns - k :]
+        # From the low end: from the high one numpy is twenty times slower where most scores are equal.
+        columns = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         lowest = np.take_along_axis(scores, columns, axis=1).min(axis=1, keepdims=True)
         tied = np.flatnonzero((scores >= lowest).sum(axis=1) > k)
         for row in tied:

@@ -51,10 +51,13 @@ def test_row_sums_norms_scales_and_units_are_those_of_the_dense_array(form):
     np.testing.assert_array_equal(dense_of(vectors), matrix)
 
 
-@every_form
-def test_dot_is_the_product_of_the_dense_arrays(form):
-    one, other = matrix_of(4, 1), matrix_of(6, 2)
-    product = dot(FORMS[form](one), FORMS[form](other))
+@pytest.mark.parametrize("n_queries", [1, 4, 5])
+@pytest.mark.parametrize(
+    ("query_form", "form"), [*((form, form) for form in FORMS), ("sparse", "dense"), ("dense", "sparse")]
+)
+def test_dot_is_the_product_of_the_dense_arrays(query_form, form, n_queries):
+    one, other = matrix_of(5, 1)[:n_queries], matrix_of(6, 2)
+    product = dot(FORMS[query_form](one), FORMS[form](other))
     assert isinstance(product, np.ndarray)
     assert product.dtype == np.float32
     np.testing.assert_allclose(product, one @ other.T, atol=1e-5)
