@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from llmrec.base import Factorizer
 from llmrec.encoders import TfidfEncoder
 from llmrec.factorizers import ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, SequenceRules
 from llmrec.interactions import Interactions
+from llmrec.tokenizers import TagTokenizer
 from llmrec.views import TextView
 
 __all__ = ["default_factorizers", "default_text_views"]
 
 _ENOUGH_TEXTS = 1000
-_TOPICS = 200
+_FEW_TOPICS, _MANY_TOPICS, _MANY_TEXTS = 200, 500, 10_000
+_SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _LARGEST_FOR_ALS = 20_000
 
 
 def default_text_views(texts: Sequence[str]) -> list[TextView]:
-    """Return the text views that need no pretrained model: words, and topics where there is text enough."""
+    """Return the text views that need no pretrained model: words or tags, and topics of text enough."""
     words = TextView("tfidf", metric="cosine", name="words")
-    if min(len(set(texts)), len({word for text in texts for word in text.split()})) < _ENOUGH_TEXTS:
+    if _are_lists(texts):
+        words = TextView(TfidfEncoder(tokenizer=TagTokenizer()), metric="cosine", name="tags")
+    n_texts = len(set(texts))
+    if min(n_texts, len({word for text in texts for word in text.split()})) < _ENOUGH_TEXTS:
         return [words]
-    return [words, TextView(TfidfEncoder(components=_TOPICS), metric="ridge", name="topics")]
+    topics = _FEW_TOPICS if n_texts < _MANY_TEXTS else _MANY_TOPICS
+    return [words, TextView(TfidfEncoder(components=topics), metric="ridge", name="topics")]
+
+
+def _are_lists(texts: Sequence[str]) -> bool:
+    """Whether nearly all texts are lists of tags: a few words between semicolons or bars, no sentences."""
+    stated = [text for text in texts if text.strip()]
+    lists = [text for text in stated if ";" in text or "|" in text]
+    if not lists or len(lists) < _SHARE_OF_LISTS * len(stated):
+        return False
+    entries = [entry for text in lists for entry in re.split("[;|]", text)]
+    return sum(len(entry.split()) for entry in entries) <= _WORDS_A_TAG * len(entries)
 
 
 def default_factorizers(interactions: Interactions) -> list[Factorizer]:

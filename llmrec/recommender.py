@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["Recommender"]
 
 _USERS_AT_A_TIME = 4096
+_SAMPLED_USERS = 1000
 _EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 _RATED_TUPLE = ("user", "item", "rating", "timestamp")
 
@@ -196,7 +197,9 @@ class Recommender(Component):
             return []
         views = _expanded(encoders, lambda: default_text_views(texts))
         warm = _warm_rows(interactions)
-        return [_text_view(one).fit(texts, warm) for one in views]
+        known = np.flatnonzero(interactions.user_counts).astype(np.int32)
+        sample = interactions.histories(known[:: max(1, -(-len(known) // _SAMPLED_USERS))])
+        return [_text_view(one).fit(texts, warm, sample) for one in views]
 
     def _fit_factors(self, interactions: Interactions, texts: list[TextView]) -> list[FactorView]:
         place = content_view(texts)

@@ -26,6 +26,7 @@ from llmrec.base import (
     ViewKind,
     ViewVectors,
 )
+from llmrec.cold_items import best_ridge
 from llmrec.errors import DataError, ParameterError
 from llmrec.registry import resolve
 from llmrec.validation import check_choice, check_fitted, check_matrix, check_number
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["FactorView", "QueryParts", "TextView", "View", "content_view"]
 
 _LARGEST_METRIC = 20_000
+_USUAL_RIDGE = 10.0
 _REMEMBERED_TEXTS = 1024
 
 
@@ -118,8 +120,10 @@ class TextView(Component, View):
     encoder : Encoder or str
     metric : {"ridge", "cosine", "auto"}, default "auto"
         ``"auto"`` is ``"ridge"`` for dense vectors and ``"cosine"`` for sparse ones.
-    ridge : float, default 10.0
-        :math:`\rho`, above 0, in units of one text.
+    ridge : float or "auto", default "auto"
+        :math:`\rho`, above 0, in units of one text: near 0 the metric whitens the vectors, a large value is
+        the cosine. ``"auto"`` hides a fifth of the items with events and takes the value among 3, 10, 30, 100
+        and 300 that ranks them best for the users who had met them; 10 where there are too few users to tell.
     half_life : float, optional
         The events after which one in a history counts half, from the latest backwards; None counts all alike.
     context_weight : float, default 1.0
@@ -130,6 +134,8 @@ class TextView(Component, View):
     Attributes
     ----------
     encoder_ : Encoder
+    ridge_ : float
+        The :math:`\rho` in use.
     vectors_ : ndarray or csr_array of shape (n_items, dim)
         Of length 1; zero where an item has no text.
 
@@ -149,7 +155,7 @@ class TextView(Component, View):
         encoder: Encoder | str,
         *,
         metric: str = "auto",
-        ridge: float = 10.0,
+        ridge: float | str = "auto",
         half_life: float | None = None,
         context_weight: float = 1.0,
         name: str | None = None,
@@ -161,7 +167,9 @@ class TextView(Component, View):
         self.context_weight = context_weight
         self.name = name  # type: ignore[assignment]
 
-    def fit(self, texts: Sequence[str], warm: IntArray | None = None) -> Self:
+    def fit(
+        self, texts: Sequence[str], warm: IntArray | None = None, histories: Histories | None = None
+    ) -> Self:
         """Encode the catalogue's texts.
 
         Parameters
@@ -170,9 +178,12 @@ class TextView(Component, View):
             One an item; empty where it has none.
         warm : ndarray of int32, optional
             Rows of the items that have events; all, if not given.
+        histories : Histories, optional
+            Of a sample of the users, to choose the ridge by.
         """
         check_choice("metric", self.metric, ("ridge", "cosine", "auto"))
-        check_number("ridge", self.ridge, 0, above=True)
+        if self.ridge != "auto":
+            check_number("ridge", self.ridge, 0, above=True)
         check_number("context_weight", self.context_weight, 0)
         if self.half_life is not None:
             check_number("half_life", self.half_life, 0, above=True)
@@ -182,8 +193,17 @@ class TextView(Component, View):
         self.encoder_ = encoder.fit(present)
         self.vectors_ = self.encode(texts)
         self.present_ = (row_norms(self.vectors_) > 0).astype(np.float32)
+        self.ridge_ = self._chosen_ridge(warm, histories)
         self.operator_ = self._operator(warm)
         return self
+
+    def _chosen_ridge(self, warm: IntArray | None, histories: Histories | None) -> float:
+        if self.ridge != "auto":
+            return float(self.ridge)
+        is_dense = isinstance(self.vectors_, np.ndarray) and self.metric != "cosine"
+        if not is_dense or warm is None or histories is None:
+            return _USUAL_RIDGE
+        return best_ridge(self.vectors_, warm, histories.weight_matrix(), _USUAL_RIDGE)
 
     def for_items(self, warm: IntArray | None) -> Self:
         """Return a view of the same vectors whose metric is that of other warm items."""
@@ -198,7 +218,7 @@ class TextView(Component, View):
             metric = "cosine" if sparse.issparse(self.vectors_) else "ridge"
         if metric == "cosine":
             return None
-        return _RidgeOperator.of(self.vectors_ if warm is None else self.vectors_[warm], float(self.ridge))
+        return _RidgeOperator.of(self.vectors_ if warm is None else self.vectors_[warm], self.ridge_)
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return unit vectors of texts; a blank text has zeros. Equal texts are encoded once."""

@@ -1,0 +1,74 @@
+"""What ``"auto"`` stands for, by what a recommender is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from llmrec import ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, Recommender, SequenceRules
+from llmrec.defaults import default_factorizers, default_text_views
+from llmrec.interactions import Events, IdTable, Interactions
+
+
+def kinds(interactions):
+    return [type(one) for one in default_factorizers(interactions)]
+
+
+def events_over(n_items, *, timed=False):
+    rows = np.zeros(2, dtype=np.int32)
+    times = np.zeros(2) if timed else None
+    return Interactions(
+        IdTable([0]), IdTable(range(n_items)), Events(rows, rows, np.ones(2, "f4"), None, times)
+    )
+
+
+def test_without_times_histories_are_sets():
+    assert kinds(events_over(9)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
+
+
+def test_with_times_order_counts():
+    assert kinds(events_over(9, timed=True)) == [ALSFactorizer, Recent, SequenceRules, Popularity]
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_a_large_catalogue_does_without_als(timed):
+    found = kinds(events_over(20_001, timed=timed))
+    assert ALSFactorizer not in found
+    assert GraphFilter in found
+
+
+def names(texts):
+    return [view.name for view in default_text_views(texts)]
+
+
+def test_few_texts_are_compared_by_words_alone():
+    assert names(["a red hat", "a blue sea"]) == ["words"]
+
+
+def test_many_texts_have_topics_too():
+    texts = [f"word{n} and word{n + 1}" for n in range(1200)]
+    assert names(texts) == ["words", "topics"]
+    assert default_text_views(texts)[1].encoder.components == 200
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["small world; networks", "graphs; scale free", ""], "tags"),
+        (["Drama|Crime", "Comedy|Romance|War"], "tags"),
+        (["Drama", "Comedy", "War|Crime"], "words"),
+        (["He came; he saw what nobody had ever seen before; he left without a word."] * 3, "words"),
+        ([""], "words"),
+    ],
+    ids=["semicolons", "bars", "mostly single", "sentences", "nothing"],
+)
+def test_lists_of_tags_are_cut_at_their_separators(texts, expected):
+    assert names(texts) == [expected]
+
+
+def test_auto_names_its_views():
+    events = [("a", "x", 1.0, 1.0), ("a", "y", 1.0, 2.0), ("b", "x", 1.0, 3.0)]
+    rec = Recommender().fit(events, items={"x": "red hat", "y": "blue sea"})
+    assert list(rec.views_) == ["words", "als", "recent-itemknn", "sequencerules", "popularity"]
+    rec = Recommender().fit([event[:2] for event in events])
+    assert list(rec.views_) == ["als", "itemknn", "graphfilter", "popularity"]
