@@ -494,6 +494,16 @@ class Interactions:
         """Return some of the events, by positions or mask, over the same users and items."""
         return Interactions(self.users, self.items, self._events.take(np.asarray(kept)))
 
+    def without_times(self) -> Interactions:
+        """Return the same events without their times, in the same order.
+
+        What learns from them then takes a history for a set, and asks what is missing from it rather than
+        what comes next.
+        """
+        events = self._events
+        timeless = Events(events.user_rows, events.item_rows, events.weights, events.ratings)
+        return Interactions(self.users, self.items, timeless)
+
     def copy(self) -> Interactions:
         """Return an independent copy."""
         # Independent columns: those of this object may share a buffer that later events grow into.

@@ -151,12 +151,18 @@ def split_users_by_time(interactions: Any, share: float = 0.2, *, validation: bo
 
 
 def split_users_at_random(
-    interactions: Any, share: float = 0.2, *, validation: bool = False, random_state: int = 0
+    interactions: Any,
+    share: float = 0.2,
+    *,
+    validation: bool = False,
+    keep_times: bool = False,
+    random_state: int = 0,
 ) -> Split:
     """Split each user's history at random: ``share`` of it, rounded down, is the test part.
 
     The setting of most published tables. It asks what is missing from a history rather than what comes
-    next, and learns from the future: figures are higher than with a split by time.
+    next, and learns from the future: figures are higher than with a split by time. The times are left out,
+    since a recommender that is given them learns to foretell the next event, which is not asked here.
 
     Parameters
     ----------
@@ -165,6 +171,8 @@ def split_users_at_random(
         Above 0 and below 1.
     validation : bool, default False
         Split the training part once more, in the same way.
+    keep_times : bool, default False
+        Whether the parts keep the times of events.
     random_state : int, default 0
 
     Examples
@@ -174,6 +182,7 @@ def split_users_at_random(
     """
     share = _check_share(share)
     random = _generator(random_state)
+    read = _read(interactions)
 
     def is_held_out(events: Interactions) -> BoolArray:
         order = random.permutation(events.n_events)
@@ -182,7 +191,7 @@ def split_users_at_random(
         held_out[order] = _ends_of_histories(shuffled, np.floor(events.user_counts * share))
         return held_out
 
-    return _split(interactions, is_held_out, validation)
+    return _split(read if keep_times else read.without_times(), is_held_out, validation)
 
 
 def leave_one_out(interactions: Any, *, validation: bool = False) -> Split:
@@ -210,14 +219,18 @@ def leave_one_out(interactions: Any, *, validation: bool = False) -> Split:
     )
 
 
-def split_k_fold(interactions: Any, n_folds: int = 5, *, random_state: int = 0) -> Iterator[Split]:
-    """Give ``n_folds`` splits, in which each event is in one test part.
+def split_k_fold(
+    interactions: Any, n_folds: int = 5, *, keep_times: bool = False, random_state: int = 0
+) -> Iterator[Split]:
+    """Give ``n_folds`` splits, in which each event is in one test part; times are left out.
 
     Parameters
     ----------
     interactions : Interactions or any table of events
     n_folds : int, default 5
         At least 2.
+    keep_times : bool, default False
+        Whether the parts keep the times of events.
     random_state : int, default 0
 
     Examples
@@ -230,6 +243,7 @@ def split_k_fold(interactions: Any, n_folds: int = 5, *, random_state: int = 0) 
     """
     n_folds = check_integer("n_folds", n_folds, minimum=2)
     events = _read(interactions)
+    events = events if keep_times else events.without_times()
     if n_folds > events.n_events:
         raise ParameterError(f"n_folds is {n_folds}, and there are {events.n_events} events.")
     folds = _generator(random_state).permutation(events.n_events) % n_folds

@@ -29,11 +29,10 @@ def listed(interactions):
     """Return events as sorted tuples of ids, ratings, weights and times."""
     events = interactions.events
     ratings = [None] * len(events) if events.ratings is None else events.ratings.tolist()
+    times = [None] * len(events) if events.timestamps is None else events.timestamps.tolist()
     users = [interactions.users[row] for row in events.user_rows.tolist()]
     items = [interactions.items[row] for row in events.item_rows.tolist()]
-    return sorted(
-        zip(users, items, events.weights.tolist(), ratings, events.timestamps.tolist(), strict=True)
-    )
+    return sorted(zip(users, items, events.weights.tolist(), ratings, times, strict=True))
 
 
 def timed(rows):
@@ -120,7 +119,7 @@ SPLITS = {
     "time, days": lambda events, **more: split_by_time(events, 6, **more),
     "time, share": lambda events, **more: split_by_time(events, share=0.3, **more),
     "users by time": lambda events, **more: split_users_by_time(events, 0.3, **more),
-    "users at random": lambda events, **more: split_users_at_random(events, 0.3, **more),
+    "users at random": lambda events, **more: split_users_at_random(events, 0.3, keep_times=True, **more),
     "leave one out": leave_one_out,
     "cold items": lambda events, **more: split_cold_items(events, 0.3, **more),
     "cold users": lambda events, **more: split_cold_users(events, 0.3, **more),
@@ -162,7 +161,7 @@ def test_random_splits_depend_on_the_seed(split):
 
 def test_at_random_each_user_gives_their_share_from_anywhere():
     events = crowd()
-    train, test = split_users_at_random(events, 0.3)
+    train, test = split_users_at_random(events, 0.3, keep_times=True)
     given = dict(zip(test.users, test.user_counts.tolist(), strict=True))
     for user, count in zip(events.users, events.user_counts.tolist(), strict=True):
         assert given.get(user, 0) == int(count * 0.3)
@@ -193,7 +192,7 @@ def test_leave_one_out_takes_the_last_event_of_whoever_has_two():
 
 def test_folds_cover_each_event_once():
     events = crowd()
-    folds = list(split_k_fold(events, 4, random_state=3))
+    folds = list(split_k_fold(events, 4, keep_times=True, random_state=3))
     assert len(folds) == 4
     assert sorted(event for fold in folds for event in listed(fold.test)) == listed(events)
     for fold in folds:
@@ -245,3 +244,13 @@ def test_parts_that_were_split_elsewhere():
     split = Split.from_tables([("a", "x")], [("a", "y")], [("a", "z")])
     assert [list(part.items) for part in split] == [["x"], ["z"], ["y"]]
     assert repr(split) == "Split(1 events to learn from, 1 to choose by, 1 to be judged by)"
+
+
+def test_random_parts_have_no_times_unless_asked_for():
+    events = timed([(user, item, 3, item) for user in range(4) for item in range(10)])
+    for split in (split_users_at_random(events), next(split_k_fold(events))):
+        assert split.train.events.timestamps is None
+        assert split.test.events.timestamps is None
+        assert split.train.n_events + split.test.n_events == 40
+    assert events.events.timestamps is not None
+    assert split_users_at_random(events, keep_times=True).train.events.timestamps is not None
