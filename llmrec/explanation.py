@@ -11,9 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from llmrec.base import IntArray, Matrix, ScoreWeights, ViewKind, ViewVectors
-from llmrec.errors import MissingExtraError
 from llmrec.interactions import Histories
 from llmrec.live_model import LiveModel
+from llmrec.plotting import axes_or_new
 from llmrec.recommendations import frame_of
 from llmrec.vectors import dot
 from llmrec.views import TextView
@@ -200,8 +200,7 @@ class Explanation:
         MissingExtraError
             If matplotlib is not installed.
         """
-        if ax is None:
-            ax = _new_axes()
+        ax = axes_or_new(ax)
         history = sorted(self.history.items(), key=lambda one: -abs(one[1]))[:n_items]
         bars = [*((name, share, "C0") for name, share in self.views.items())]
         bars += [(f"because of {self._called(item)}", share, "C1") for item, share in history]
@@ -300,14 +299,3 @@ def _listed(shares: Mapping[Any, float]) -> str:
     shown = [f"{name} ({share:.2g})" for name, share in list(shares.items())[:_SHOWN]]
     more = len(shares) - _SHOWN
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
-
-
-def _new_axes() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise MissingExtraError(
-            "plot needs matplotlib; install it with: pip install 'llmrec[plots]'"
-        ) from error
-    n_inches = 4
-    return pyplot.subplots(figsize=(2 * n_inches, n_inches), layout="constrained")[1]

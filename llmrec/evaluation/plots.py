@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llmrec.errors import MissingExtraError, ParameterError
+from llmrec.errors import ParameterError
 from llmrec.evaluation.comparison import Comparison
 from llmrec.evaluation.intervals import bootstrap_interval
+from llmrec.plotting import axes_or_new
 from llmrec.validation import check_integer
 
 __all__ = ["plot_accuracy_against", "plot_by_history_length", "plot_by_item_popularity"]
@@ -39,7 +40,7 @@ def plot_by_history_length(
     column = comparison.column(metric)
     if not comparison.metrics[column].per_user:
         raise ParameterError(f"{metric!r} has no value for each user, so there is none by history length.")
-    axes = _axes(axes)
+    axes = axes_or_new(axes)
     groups, labels = _groups(comparison.task.history_lengths, n_groups)
     places = np.arange(len(labels))
     for offset, name in zip(_offsets(comparison), comparison.names, strict=True):
@@ -69,7 +70,7 @@ def plot_by_item_popularity(
     -------
     matplotlib Axes
     """
-    axes = _axes(axes)
+    axes = axes_or_new(axes)
     relevant = comparison.task.relevant
     groups, labels = _groups(comparison.task.background.item_counts[relevant.indices], n_groups)
     n_relevant = np.bincount(groups, minlength=len(labels))
@@ -100,7 +101,7 @@ def plot_accuracy_against(
     matplotlib Axes
     """
     row, column = comparison.column(metric), comparison.column(other)
-    axes = _axes(axes)
+    axes = axes_or_new(axes)
     for place, name in enumerate(comparison.names):
         x, y = comparison.values[place, column], comparison.values[place, row]
         bounds = [[y - comparison.low[place, row]], [comparison.high[place, row] - y]]
@@ -109,16 +110,6 @@ def plot_accuracy_against(
     axes.set_xlabel(other)
     axes.set_ylabel(metric)
     return axes
-
-
-def _axes(axes: Any) -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise MissingExtraError(
-            "plots need matplotlib; install it with: pip install 'llmrec[plots]'"
-        ) from error
-    return pyplot.subplots()[1] if axes is None else axes
 
 
 def _groups(amounts: npt.NDArray[np.int64], n_groups: int) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from llmrec.base import FloatArray, ViewVectors
 from llmrec.fusers.blend_trial import BlendTrial
 from llmrec.fusers.concat import ConcatFuser
-from llmrec.validation import check_integer
+from llmrec.plotting import axes_or_new
+from llmrec.validation import check_fitted, check_integer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -127,6 +128,52 @@ class LearnedFuser(ConcatFuser):
         """Return the weights for a user with so many events."""
         fitting = [weights for least, weights in self.bucket_weights_ if least <= n_events]
         return fitting[-1] if fitting else self.weights_
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Return how much each view counts, of 1 in all: for users in general, and by their events.
+
+        Examples
+        --------
+        >>> fuser = LearnedFuser()
+        >>> fuser.weights_ = {"text": 1.0, "als": 3.0}
+        >>> fuser.bucket_weights_ = [(20, {"text": 0.0, "als": 1.0})]
+        >>> fuser.shares()
+        {'all users': {'text': 0.25, 'als': 0.75}, '20 events or more': {'text': 0.0, 'als': 1.0}}
+        """
+        check_fitted(self, "weights_")
+        labelled = [("all users", self.weights_)]
+        limits = [least for least, _ in self.bucket_weights_]
+        for (least, weights), more in zip(self.bucket_weights_, [*limits[1:], None], strict=True):
+            label = f"{least} events or more" if more is None else f"{least} to {more - 1} events"
+            labelled.append((label, weights))
+        return {
+            label: {name: weight / (sum(weights.values()) or 1.0) for name, weight in weights.items()}
+            for label, weights in labelled
+        }
+
+    def plot_weights(self, axes: Any = None) -> Any:
+        """Draw the shares of the views, a bar for each group of users.
+
+        Parameters
+        ----------
+        axes : matplotlib Axes, optional
+            Where to draw; a new figure, if not given.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        shares = self.shares()
+        axes = axes_or_new(axes)
+        starts = np.zeros(len(shares))
+        for name in self.weights_:
+            widths = np.array([one[name] for one in shares.values()])
+            axes.barh(list(shares), widths, left=starts, label=name)
+            starts += widths
+        axes.invert_yaxis()
+        axes.set_xlabel("share of the weights")
+        axes.legend()
+        return axes
 
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
         behaviour = [view.support for view in views if view.kind == "behaviour"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmrec.errors import ParameterError
+from llmrec.errors import NotFittedError, ParameterError
 from llmrec.fusers import ConcatFuser, LearnedFuser
 from llmrec.interactions import Histories
 from tests.fusers.views import fused_scores, view
@@ -156,3 +156,96 @@ def test_met_items_do_not_count_as_right():
 def test_a_wrong_parameter_is_named(value):
     with pytest.raises(ParameterError, match="min_users"):
         LearnedFuser(min_users=value).tune(*world("text"))
+
+
+# -- items with few events -----------------------------------------------------------------------------------
+
+
+def world_with_new_items(informative_for_new, *, n_users=200, seed=0):
+    """Return views in which a third of the items has no events, and is chosen by one kind of view alone."""
+    rng = np.random.default_rng(seed)
+    counts = np.where(np.arange(N_ITEMS) % 3 == 0, 0, 30).astype(np.float32)
+    text, users = rng.normal(size=(N_ITEMS, DIM)), rng.normal(size=(n_users, DIM))
+    tastes, behaviour = rng.normal(size=(n_users, DIM)), rng.normal(size=(N_ITEMS, DIM))
+    behaviour[counts == 0] = 0
+    truth = behaviour @ tastes.T
+    truth[counts == 0] = informative_for_new * (text @ users.T)[counts == 0] if informative_for_new else -99
+    seen, later = [], []
+    for user in range(n_users):
+        met = rng.choice(np.flatnonzero(counts), 3, replace=False)
+        order = np.argsort(-truth[:, user])
+        seen.append(met.tolist())
+        later.append([int(item) for item in order if item not in met][:6])
+    lengths = np.full(n_users, 3)
+    views = [
+        view("text", text, kind="text", queries=view("text", users, kind="text", support=lengths)),
+        view(
+            "behaviour",
+            behaviour,
+            support=counts,
+            queries=view("behaviour", tastes, support=lengths),
+        ),
+    ]
+    return views, Histories.of(seen, N_ITEMS), Histories.of(later, N_ITEMS)
+
+
+def test_new_items_that_people_take_are_lifted():
+    fuser, (views, seen, later) = LearnedFuser(), world_with_new_items(2.0)
+    fuser.tune(views, seen, later)
+    assert fuser.item_scales_[0, 0] > 1 or fuser.item_offsets_[0] > 0
+    np.testing.assert_array_equal(fuser.item_scales_[-1], 1)
+    fuser.fit(views, None)
+    lifted = fused_scores(fuser, views, [one.queries for one in views])
+    terms = fuser.item_scales_, fuser.item_offsets_
+    fuser.item_scales_, fuser.item_offsets_ = np.ones_like(terms[0]), np.zeros_like(terms[1])
+    plain = fused_scores(fuser, views, [one.queries for one in views])
+    right = later.weight_matrix().toarray() > 0
+
+    def found(scores):
+        return np.take_along_axis(right, np.argsort(-scores, axis=1)[:, :6], axis=1).mean()
+
+    assert found(lifted) > found(plain) + 0.02
+    np.testing.assert_allclose(lifted[:, 1::3], plain[:, 1::3], atol=1e-5)
+
+
+def test_new_items_that_nobody_takes_are_not_lifted():
+    fuser = LearnedFuser()
+    fuser.tune(*world_with_new_items(0))
+    assert fuser.item_offsets_[0] <= 0
+
+
+def test_an_item_changes_its_bucket_with_its_events():
+    views, seen, later = world_with_new_items(2.0)
+    fuser = LearnedFuser()
+    fuser.tune(views, seen, later)
+    fuser.fit(views, None)
+    fuser.item_offsets_ = np.array([5, 0, 0, 0], dtype=np.float32)
+    assert fuser.fuse_items(views)[0, 0] == 5
+    grown = view("behaviour", np.ones((N_ITEMS, DIM)), support=np.full(N_ITEMS, 3.0))
+    assert fuser.fuse_items([views[0], grown])[0, 0] == 0
+
+
+def test_shares_add_up_for_each_group_of_users():
+    lengths = np.where(np.arange(240) < 120, 2, 25)
+    fuser = LearnedFuser()
+    kinds = ["text" if length == 2 else "behaviour" for length in lengths]
+    fuser.tune(*world(kinds, n_users=240, n_seen=lengths))
+    shares = fuser.shares()
+    assert list(shares) == ["all users", "1 to 19 events", "20 events or more"]
+    for one in shares.values():
+        assert sum(one.values()) == pytest.approx(1)
+    assert shares["1 to 19 events"]["text"] > shares["20 events or more"]["text"]
+    with pytest.raises(NotFittedError):
+        LearnedFuser().shares()
+
+
+def test_weights_are_drawn_as_bars():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    fuser = LearnedFuser()
+    fuser.tune(*world("text"))
+    axes = fuser.plot_weights()
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(fuser.shares())
+    widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
+    np.testing.assert_allclose(np.sum(widths, axis=0), 1)
+    assert fuser.plot_weights(axes) is axes
