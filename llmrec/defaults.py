@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from llmrec.base import Factorizer
 from llmrec.encoders import TfidfEncoder
+from llmrec.event_order import histories_are_sequences
 from llmrec.factorizers import ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, SequenceRules
 from llmrec.interactions import Interactions
 from llmrec.tokenizers import TagTokenizer
@@ -44,14 +45,15 @@ def _are_lists(texts: Sequence[str]) -> bool:
 
 
 def default_factorizers(interactions: Interactions) -> list[Factorizer]:
-    """Return the views of behaviour: with times those that know what comes next, without those that do not.
+    """Return the views of behaviour: of sequences those that know what comes next, of sets those that do not.
 
-    Where events carry times the next event is to be foretold: item neighbours of the latest events, and what
-    tends to follow them. Without times a history is a set, which a graph filter completes well, the more so
-    the sparser the events. A large catalogue does without ALS, whose fits would take longest.
+    Where the order of events says something the next one is to be foretold: by item neighbours of the latest
+    events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
+    well, the more so the sparser the events. A large catalogue does without ALS, whose fits would take
+    longest.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
-    if interactions.events.timestamps is None:
+    if not histories_are_sequences(interactions):
         return [*([ALSFactorizer()] if is_small else []), ItemKNN(), GraphFilter(), Popularity()]
     behaviour = ALSFactorizer() if is_small else GraphFilter()
     return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmrec.base import BoolArray, IntArray
+from llmrec.event_order import histories_are_sequences
 from llmrec.interactions import Histories, Interactions
 
 __all__ = ["HoldOut", "hold_out"]
@@ -40,11 +41,11 @@ def hold_out(interactions: Interactions) -> HoldOut | None:
     """Split off the later events: those of the last tenth of the time if enough known users have some.
 
     Where most users come once and do all in one sitting, a moment in time divides users rather than
-    histories; then the last tenth of each history, at least one event, is split off. Events without times may
-    stand in any order, so of those a tenth of each history is drawn at random.
+    histories; then the last tenth of each history, at least one event, is split off. Where the order of
+    events says nothing, a tenth of each history is drawn at random.
     Returns None where no user has three events.
     """
-    by_moment = _last_events(interactions)
+    by_moment = _last_events(interactions) if histories_are_sequences(interactions) else None
     if by_moment is not None and len(_known_users(interactions, by_moment)) >= _MIN_KNOWN_USERS:
         is_later = by_moment
     else:
@@ -68,11 +69,11 @@ def _last_events(interactions: Interactions) -> BoolArray | None:
 
 
 def _tenth_of_histories(interactions: Interactions) -> BoolArray:
-    """Return the ends of histories, or without times a random part; the same part every time."""
+    """Return the ends of histories, or of unordered ones a random part; the same part every time."""
     is_later = np.zeros(interactions.n_events, dtype=np.bool_)
     users = interactions.events.user_rows
     places = np.arange(len(users))
-    if interactions.events.timestamps is None:
+    if not histories_are_sequences(interactions):
         places = np.random.default_rng(0).permutation(len(users))
     order = np.lexsort((places, users))
     counts = interactions.user_counts

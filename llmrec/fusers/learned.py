@@ -40,7 +40,8 @@ class LearnedFuser(ConcatFuser):
     users with few, some and many events apart, where these are enough to tell, and last for items with
     no, few and some events. Then the views are fitted on everything.
 
-    Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity.
+    Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity, shared among
+    the views of a kind.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class LearnedFuser(ConcatFuser):
 
     def _forget(self, views: Sequence[ViewVectors]) -> None:
         """Take the weights that hold where nothing was learned."""
-        self.weights_ = {view.name: _PRIOR[view.kind] for view in views}
+        self.weights_ = dict(zip((view.name for view in views), _prior(views), strict=True))
         self.bucket_weights_: list[tuple[int, dict[str, float]]] = []
         self.item_scales_ = np.ones((self._n_item_buckets, len(views)), dtype=np.float32)
         self.item_offsets_ = np.zeros(self._n_item_buckets, dtype=np.float32)
@@ -112,7 +113,7 @@ class LearnedFuser(ConcatFuser):
             return
         trial = BlendTrial.of(self, views, seen, held_out, self._item_buckets(views))
         names = [view.name for view in views]
-        weights, self.validation_ndcg_ = _best_weights(trial, [_PRIOR[view.kind] for view in views])
+        weights, self.validation_ndcg_ = _best_weights(trial, _prior(views))
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         for least, most in zip(self.history_buckets, (*self.history_buckets[1:], np.inf), strict=True):
             group = np.flatnonzero((seen.lengths >= least) & (seen.lengths < most))
@@ -201,6 +202,12 @@ class LearnedFuser(ConcatFuser):
     def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
         buckets = self._item_buckets(views)
         return self.item_scales_[buckets], self.item_offsets_[buckets]
+
+
+def _prior(views: Sequence[ViewVectors]) -> list[float]:
+    """Return the weights that hold where nothing was learned: each kind's, shared among its views."""
+    kinds = [view.kind for view in views]
+    return [_PRIOR[kind] / kinds.count(kind) for kind in kinds]
 
 
 def _best_weights(trial: BlendTrial, prior: Sequence[float]) -> tuple[DoubleArray, float]:

@@ -102,7 +102,9 @@ def test_texts_reach_the_factorizer_inside():
     recent = Recent(EASE(1.0, content_weight=2))
     rec = Recommender(encoder=TfidfEncoder(), factorizer=recent, fuser="concat").fit(events, items=texts)
     rec.partial_fit(items={"e": "garden roses, and more roses"})
-    assert rec.views_["recent"].item_support(np.zeros(1, np.float32), np.array([4], np.int32)).tolist() == [1]
+    assert rec.views_["recent-ease"].item_support(
+        np.zeros(1, np.float32), np.array([4], np.int32)
+    ).tolist() == [1]
     assert rec.recommend("v", k=1).items == ["e"]
 
 

@@ -1,0 +1,64 @@
+"""Whether the order of events says anything, so that histories are sequences rather than sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec.interactions import Interactions
+
+__all__ = ["histories_are_sequences"]
+
+_MIN_REPEATED = 100
+_LEAST_EXCESS, _MOST_EXCESS = 0.2, 0.97
+_LEAST_TIMED = 0.05
+_LONGEST_EXPECTED = 64
+
+
+def histories_are_sequences(interactions: Interactions) -> bool:
+    """Return whether the events of a history stand in the order in which they happened.
+
+    The events themselves tell: of two items that often follow one another, one mostly comes first. Where
+    either does so as often as chance would have it, the order says nothing: whoever rates a hundred films in
+    one sitting takes them as the page shows them. Nor does it where one always comes first, as in a table
+    without times that is sorted by item. Events too few to tell are in order if they have times.
+
+    Examples
+    --------
+    >>> histories_are_sequences(Interactions.from_table([("ann", "tea"), ("ann", "jam")]))
+    False
+    >>> histories_are_sequences(Interactions.from_table([("ann", "tea", 1.0, 0.0)]))
+    True
+    """
+    is_timed = interactions.events.timestamps is not None
+    forward, both = _directions(interactions)
+    if both.sum() < _MIN_REPEATED:
+        return is_timed
+    by_chance = _expected_majority(both).sum()
+    excess = (np.maximum(forward, both - forward).sum() - by_chance) / max(both.sum() - by_chance, 1e-9)
+    return bool(excess >= _LEAST_TIMED if is_timed else _LEAST_EXCESS <= excess <= _MOST_EXCESS)
+
+
+def _directions(interactions: Interactions) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return for each pair of items that were neighbours twice or more: how often in one way, and in all."""
+    histories = interactions.histories()
+    first, second = histories.columns[:-1].astype(np.int64), histories.columns[1:].astype(np.int64)
+    within = (histories.owners[:-1] == histories.owners[1:]) & (first != second)
+    first, second = first[within], second[within]
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    _, pair = np.unique(low * interactions.n_items + high, return_inverse=True)
+    both = np.bincount(pair)
+    forward = np.bincount(pair, weights=first < second).astype(np.int64)
+    return forward[both > 1], both[both > 1]
+
+
+def _expected_majority(both: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return how often the more frequent way would be seen if either were as likely."""
+    steps = np.arange(_LONGEST_EXPECTED + 1)
+    table = np.zeros(_LONGEST_EXPECTED + 1)
+    for n in steps[1:]:
+        ways = np.cumprod([1.0, *((n - k) / (k + 1) for k in range(n))]) / 2.0**n
+        table[n] = np.sum(ways * np.maximum(steps[: n + 1], n - steps[: n + 1]))
+    # Of many, half and the mean deviation of a normal distribution.
+    far = both / 2 + np.sqrt(both / (2 * np.pi))
+    return np.where(both <= _LONGEST_EXPECTED, table[np.minimum(both, _LONGEST_EXPECTED)], far)
