@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALSFactorizer"]
 
+_USUAL_REGULARIZATION = {"implicit": 0.01, "explicit": 0.1}
 _UNOBSERVED_WEIGHT = 0.3
 _UNOBSERVED_SHARE = 30.0
 
@@ -59,8 +60,9 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         Width of the vectors. More fit large data better and small data worse; time grows with its square.
     feedback : {"implicit", "explicit"}, default "implicit"
         Whether to learn that events happened, or the ratings they carry.
-    regularization : float, default 0.01
-        :math:`\lambda`, above 0. For explicit feedback 0.05 to 0.1 suits ratings from 1 to 5.
+    regularization : float or "auto", default "auto"
+        :math:`\lambda`, above 0. ``"auto"`` is 0.01 for implicit feedback, and 0.1 for explicit feedback,
+        which suits ratings from 1 to 5.
     unobserved_weight : float or "auto", default "auto"
         :math:`a_0`: larger values pull unseen pairs towards 0 and favour popular items less. ``"auto"`` is
         0.3, or 30 times the mean weight of a user-item pair where that is less: what did not happen
@@ -114,7 +116,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         factors: int = 64,
         *,
         feedback: str = "implicit",
-        regularization: float = 0.01,
+        regularization: float | str = "auto",
         unobserved_weight: float | str = "auto",
         frequency_exponent: float = 1.0,
         content_prior: float = 0.0,
@@ -267,7 +269,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
 
     def _check_parameters(self) -> int:
         check_choice("feedback", self.feedback, ("implicit", "explicit"))
-        check_number("regularization", self.regularization, 0, above=True)
+        if self.regularization != "auto":
+            check_number("regularization", self.regularization, 0, above=True)
         if isinstance(self.unobserved_weight, str):
             check_choice("unobserved_weight", self.unobserved_weight, ("auto",))
         else:
@@ -364,7 +367,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         mass = np.asarray(weights.sum(axis=1), dtype=np.float64).ravel()
         if self.feedback == "implicit":
             mass += self.unobserved_weight_ * vectors.shape[0]
-        return np.asarray(self.regularization * np.maximum(mass, 1e-6) ** self.frequency_exponent)
+        strength = self.regularization
+        if isinstance(strength, str):
+            strength = _USUAL_REGULARIZATION[self.feedback]
+        return np.asarray(strength * np.maximum(mass, 1e-6) ** self.frequency_exponent)
 
     def _loss(self, weights: Any, targets: FloatArray | None, users: FloatArray, items: FloatArray) -> float:
         loss = squared_loss(weights, targets, users, items)
