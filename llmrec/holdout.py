@@ -45,11 +45,12 @@ def hold_out(interactions: Interactions) -> HoldOut | None:
     events says nothing, a tenth of each history is drawn at random.
     Returns None where no user has three events.
     """
-    by_moment = _last_events(interactions) if histories_are_sequences(interactions) else None
+    is_ordered = histories_are_sequences(interactions)
+    by_moment = _last_events(interactions) if is_ordered else None
     if by_moment is not None and len(_known_users(interactions, by_moment)) >= _MIN_KNOWN_USERS:
         is_later = by_moment
     else:
-        is_later = _tenth_of_histories(interactions)
+        is_later = _tenth_of_histories(interactions, is_ordered)
     users = _known_users(interactions, is_later)
     if not len(users):
         return None
@@ -68,12 +69,12 @@ def _last_events(interactions: Interactions) -> BoolArray | None:
     return is_later
 
 
-def _tenth_of_histories(interactions: Interactions) -> BoolArray:
+def _tenth_of_histories(interactions: Interactions, is_ordered: bool) -> BoolArray:
     """Return the ends of histories, or of unordered ones a random part; the same part every time."""
     is_later = np.zeros(interactions.n_events, dtype=np.bool_)
     users = interactions.events.user_rows
     places = np.arange(len(users))
-    if not histories_are_sequences(interactions):
+    if not is_ordered:
         places = np.random.default_rng(0).permutation(len(users))
     order = np.lexsort((places, users))
     counts = interactions.user_counts

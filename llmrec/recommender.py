@@ -66,13 +66,14 @@ class Recommender(Component):
     Parameters
     ----------
     encoder : Encoder, TextView, str, list of these, or None, default "auto"
-        What reads the items' texts. ``"auto"`` reads words, without a pretrained model: TF-IDF by
-        cosine, and where there are a thousand texts and words also its 200 latent topics by the ridge
-        metric. None leaves texts unread.
+        What reads the items' texts. ``"auto"`` reads words, or tags where texts are lists of them, without
+        a pretrained model: TF-IDF by cosine, and where there are a thousand texts and words also its
+        latent topics by the ridge metric. None leaves texts unread.
     factorizer : Factorizer, str, list of these, or None, default "auto"
-        What reads behaviour. ``"auto"`` is ALS, item neighbours and popularity; where events carry times, the
-        neighbours are those of the latest events, and rules say what tends to follow what. None leaves
-        events unread, but for the profiles of the text views.
+        What reads behaviour. ``"auto"`` is ALS, item neighbours, a graph filter and popularity; where the
+        order of events says something, the neighbours are those of the latest events, and rules for what
+        tends to follow them take the place of the filter. None leaves events unread, but for the profiles
+        of the text views.
     fuser : Fuser or str, default "learned"
     ranker : Ranker or str, default "dot"
     updater : OnlineUpdater, str or None, default "fold-in"
@@ -175,10 +176,12 @@ class Recommender(Component):
             catalogue.update(described, interactions.items)
         encoders = _as_list(self.encoder)
         texts = self._fit_texts(encoders, interactions, described) if encoders else []
+        # Once, so that the views that the fuser tries are those it will join.
+        factorizers = _expanded(_as_list(self.factorizer), lambda: default_factorizers(interactions))
         fuser = cast(Fuser, clone(resolve("fuser", self.fuser)))
         if fuser.needs_held_out:
-            self._tune(fuser, texts, interactions)
-        model = self._assemble(interactions, catalogue, texts, fuser)
+            self._tune(fuser, texts, factorizers, interactions)
+        model = self._assemble(interactions, catalogue, texts, factorizers, fuser)
         if not model.views:
             raise DataError(_nothing_to_learn(interactions, described, encoders))
         model.fit_fuser()
@@ -201,12 +204,14 @@ class Recommender(Component):
         sample = interactions.histories(known[:: max(1, -(-len(known) // _SAMPLED_USERS))])
         return [_text_view(one).fit(texts, warm, sample) for one in views]
 
-    def _fit_factors(self, interactions: Interactions, texts: list[TextView]) -> list[FactorView]:
+    def _fit_factors(
+        self, interactions: Interactions, texts: list[TextView], factorizers: list[Any]
+    ) -> list[FactorView]:
         place = content_view(texts)
         content = None if place is None else texts[place].vectors_
         updater = None if self.updater is None else clone(resolve("updater", self.updater))
         views = []
-        for one in _expanded(_as_list(self.factorizer), lambda: default_factorizers(interactions)):
+        for one in factorizers:
             factorizer = cast(Factorizer, clone(resolve("factorizer", one)))
             if isinstance(factorizer, ContentFactorizer):
                 factorizer.fit(interactions, content)
@@ -216,10 +221,15 @@ class Recommender(Component):
         return views
 
     def _assemble(
-        self, interactions: Interactions, catalogue: Catalogue, texts: list[TextView], fuser: Fuser
+        self,
+        interactions: Interactions,
+        catalogue: Catalogue,
+        texts: list[TextView],
+        factorizers: list[Any],
+        fuser: Fuser,
     ) -> LiveModel:
         """Fit the factor views, and put all views together under names of their own."""
-        factors = self._fit_factors(interactions, texts) if interactions.n_events else []
+        factors = self._fit_factors(interactions, texts, factorizers) if interactions.n_events else []
         _name_apart([*texts, *factors])
         needs_popularity = all(view.kind != "popularity" for view in factors)
         return LiveModel(
@@ -232,14 +242,15 @@ class Recommender(Component):
             ranker=cast(Ranker, clone(resolve("ranker", self.ranker))),
         )
 
-    def _tune(self, fuser: Fuser, texts: list[TextView], interactions: Interactions) -> None:
+    def _tune(
+        self, fuser: Fuser, texts: list[TextView], factorizers: list[Any], interactions: Interactions
+    ) -> None:
         """Let the fuser learn from the later events, with all views fitted on the earlier ones."""
         piece = hold_out(interactions)
-        factorizers = _expanded(_as_list(self.factorizer), lambda: default_factorizers(interactions))
         if piece is None or len(texts) + len(factorizers) < 2:
             return
         earlier_texts = [view.for_items(_warm_rows(piece.earlier)) for view in texts]
-        trial = self._assemble(piece.earlier, Catalogue(), earlier_texts, fuser)
+        trial = self._assemble(piece.earlier, Catalogue(), earlier_texts, factorizers, fuser)
         fuser.tune(trial.views_for(piece.user_rows), piece.earlier.histories(piece.user_rows), piece.later)
 
     # -- recommend -----------------------------------------------------------------------------------------

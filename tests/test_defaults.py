@@ -72,3 +72,18 @@ def test_auto_names_its_views():
     assert list(rec.views_) == ["words", "als", "recent-itemknn", "sequencerules", "popularity"]
     rec = Recommender().fit([event[:2] for event in events])
     assert list(rec.views_) == ["als", "itemknn", "graphfilter", "popularity"]
+
+
+def test_the_views_are_chosen_once_for_the_trial_and_for_the_model(monkeypatch):
+    asked = []
+
+    def chosen(interactions):
+        asked.append(interactions.n_events)
+        return default_factorizers(interactions)
+
+    monkeypatch.setattr("llmrec.recommender.default_factorizers", chosen)
+    events = [(user, (user + step * step) % 30) for user in range(80) for step in range(6)]
+    rec = Recommender(encoder=None).fit(events)
+    assert len(asked) == 1
+    assert rec.fuser_.validation_ndcg_ is not None
+    assert set(rec.fuser_.weights_) == set(rec.views_)
