@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "llmrec.base": ["Encoder", "FactorModel", "Factorizer", "Fuser", "OnlineUpdater", "Ranker", "Tokenizer"],
+    "llmrec.compilation": ["warmup"],
     "llmrec.encoders": [
         "GPT2Encoder",
         "MiniLMEncoder",
@@ -61,6 +62,7 @@ _HOMES = {
         "WordTokenizer",
         "load_stop_words",
     ],
+    "llmrec.threads": ["thread_limit"],
     "llmrec.updaters": ["FoldInUpdater", "SGDUpdater"],
     "llmrec.views": ["TextView"],
 }
@@ -70,6 +72,7 @@ __all__ = sorted([*_HOME_OF, "__version__"])
 
 if TYPE_CHECKING:
     from llmrec.base import Encoder, Factorizer, FactorModel, Fuser, OnlineUpdater, Ranker, Tokenizer
+    from llmrec.compilation import warmup
     from llmrec.encoders import (
         GPT2Encoder,
         MiniLMEncoder,
@@ -119,6 +122,7 @@ if TYPE_CHECKING:
         WordTokenizer,
         load_stop_words,
     )
+    from llmrec.threads import thread_limit
     from llmrec.updaters import FoldInUpdater, SGDUpdater
     from llmrec.views import TextView
 

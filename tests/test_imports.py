@@ -20,6 +20,7 @@ HEAVY = (
     "polars",
     "jieba",
     "nltk",
+    "numba",
 )
 
 # Not pandas: scikit-learn imports it where it is installed.
