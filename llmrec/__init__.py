@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     )
     from llmrec.recommendations import RecommendationBatch, Recommendations
     from llmrec.recommender import Recommender
+    from llmrec.threads import thread_limit
     from llmrec.tokenizers import (
         GPT2Tokenizer,
         JiebaTokenizer,
@@ -122,7 +123,6 @@ if TYPE_CHECKING:
         WordTokenizer,
         load_stop_words,
     )
-    from llmrec.threads import thread_limit
     from llmrec.updaters import FoldInUpdater, SGDUpdater
     from llmrec.views import TextView
 
