@@ -8,18 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec.base import FloatArray, IntArray
+from llmrec.text_metrics import LearnedMetric
 from llmrec.vectors import unit_rows
 
-__all__ = ["best_ridge"]
+__all__ = ["LEARNED", "best_metric"]
+
+LEARNED = "learned"
 
 _CANDIDATES = (3.0, 10.0, 30.0, 100.0, 300.0)
 _SHARE = 0.2
 _MIN_USERS = 50
+_MAX_USERS = 1000
 _K = 20
 
 
-def best_ridge(vectors: FloatArray, warm: IntArray, history: Any, default: float) -> float:
-    """Return the ridge of the text metric that ranks hidden items best.
+def best_metric(vectors: FloatArray, warm: IntArray, history: Any, *, may_learn: bool) -> float | str | None:
+    """Return the text metric that ranks hidden items best: a ridge, or ``LEARNED``.
 
     A fifth of the items with events is hidden; each user's profile is made of the others, the hidden ones are
     ranked by it, and the mean NDCG@20 of those that the user had met decides. The same are hidden each time.
@@ -31,28 +35,37 @@ def best_ridge(vectors: FloatArray, warm: IntArray, history: Any, default: float
     warm : ndarray of int32
         Items with events.
     history : csr_array of shape (n_users, n_items)
-        Of a sample of the users.
-    default : float
-        Returned where fewer than 50 users have met both kinds of items.
+        Of a sample of the users; a thousand of them are ranked for.
+    may_learn : bool
+        Whether the learned metric competes.
+
+    Returns
+    -------
+    float, str or None
+        None where fewer than 50 users have met both kinds of items.
     """
     drawn = np.random.default_rng(0).permutation(len(warm))
     hidden = np.sort(warm[drawn[: int(len(warm) * _SHARE)]])
     shown = np.setdiff1d(warm, hidden)
-    relevant = history[:, hidden].toarray() > 0
-    profiles = unit_rows(np.asarray(history[:, shown] @ vectors[shown], dtype=np.float32))
+    judges = history[:: max(1, -(-history.shape[0] // _MAX_USERS))]
+    relevant = judges[:, hidden].toarray() > 0
+    profiles = unit_rows(np.asarray(judges[:, shown] @ vectors[shown], dtype=np.float32))
     users = np.flatnonzero(relevant.any(axis=1) & profiles.any(axis=1))
     if len(users) < _MIN_USERS:
-        return default
+        return None
     values, basis = np.linalg.eigh(vectors[shown].astype(np.float64).T @ vectors[shown])
     asked, offered = profiles[users] @ basis, vectors[hidden] @ basis
-    reached = {
+    reached: dict[float | str, float] = {
         ridge: _ndcg((asked / (np.maximum(values, 0) + ridge)) @ offered.T, relevant[users])
         for ridge in _CANDIDATES
     }
-    return max(reached, key=lambda ridge: reached[ridge])
+    if may_learn:
+        learned = LearnedMetric.of(vectors, shown, history)
+        reached[LEARNED] = _ndcg(learned.apply(profiles[users]) @ vectors[hidden].T, relevant[users])
+    return max(reached, key=lambda one: reached[one])
 
 
-def _ndcg(scores: npt.NDArray[np.float64], relevant: npt.NDArray[np.bool_]) -> float:
+def _ndcg(scores: npt.NDArray[np.floating[Any]], relevant: npt.NDArray[np.bool_]) -> float:
     k = min(_K, scores.shape[1])
     top = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     discounts = 1 / np.log2(np.arange(2, k + 2))

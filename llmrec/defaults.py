@@ -24,14 +24,15 @@ _LARGEST_FOR_ALS = 20_000
 
 def default_text_views(texts: Sequence[str]) -> list[TextView]:
     """Return the text views that need no pretrained model: words or tags, and topics of text enough."""
-    words = TextView("tfidf", metric="cosine", name="words")
-    if _are_lists(texts):
-        words = TextView(TfidfEncoder(tokenizer=TagTokenizer()), metric="cosine", name="tags")
     n_texts = len(set(texts))
-    if min(n_texts, len({word for text in texts for word in text.split()})) < _ENOUGH_TEXTS:
-        return [words]
-    topics = _FEW_TOPICS if n_texts < _MANY_TEXTS else _MANY_TOPICS
-    return [words, TextView(TfidfEncoder(components=topics), metric="ridge", name="topics")]
+    has_topics = min(n_texts, len({word for text in texts for word in text.split()})) >= _ENOUGH_TEXTS
+    n_topics = _FEW_TOPICS if n_texts < _MANY_TEXTS else _MANY_TOPICS
+    topics = [TextView(TfidfEncoder(components=n_topics), name="topics")] if has_topics else []
+    if not _are_lists(texts):
+        return [TextView("tfidf", metric="cosine", name="words"), *topics]
+    tags = TextView(TfidfEncoder(tokenizer=TagTokenizer()), metric="cosine", name="tags")
+    of_tags = TfidfEncoder(components=2 * n_topics, tokenizer=TagTokenizer())
+    return [tags, *topics, *([TextView(of_tags, name="tag-topics")] if has_topics else [])]
 
 
 def _are_lists(texts: Sequence[str]) -> bool:

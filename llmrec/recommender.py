@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["Recommender"]
 
 _USERS_AT_A_TIME = 4096
-_SAMPLED_USERS = 1000
+_SAMPLED_USERS = 20_000
 _EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 _RATED_TUPLE = ("user", "item", "rating", "timestamp")
 
@@ -199,9 +199,7 @@ class Recommender(Component):
             _warn("no item has a text, so there is no text view.")
             return []
         views = _expanded(encoders, lambda: default_text_views(texts))
-        warm = _warm_rows(interactions)
-        known = np.flatnonzero(interactions.user_counts).astype(np.int32)
-        sample = interactions.histories(known[:: max(1, -(-len(known) // _SAMPLED_USERS))])
+        warm, sample = _warm_rows(interactions), _sampled_histories(interactions)
         return [_text_view(one).fit(texts, warm, sample) for one in views]
 
     def _fit_factors(
@@ -249,7 +247,8 @@ class Recommender(Component):
         piece = hold_out(interactions)
         if piece is None or len(texts) + len(factorizers) < 2:
             return
-        earlier_texts = [view.for_items(_warm_rows(piece.earlier)) for view in texts]
+        warm, sample = _warm_rows(piece.earlier), _sampled_histories(piece.earlier)
+        earlier_texts = [view.for_items(warm, sample) for view in texts]
         trial = self._assemble(piece.earlier, Catalogue(), earlier_texts, factorizers, fuser)
         fuser.tune(trial.views_for(piece.user_rows), piece.earlier.histories(piece.user_rows), piece.later)
 
@@ -778,6 +777,12 @@ def _warm_rows(interactions: Interactions) -> IntArray | None:
     """Return the items that have events; None where none has."""
     warm = np.flatnonzero(interactions.item_counts).astype(np.int32)
     return warm if len(warm) else None
+
+
+def _sampled_histories(interactions: Interactions) -> Histories:
+    """Return the histories of a sample of the users who have one, spread evenly over them."""
+    known = np.flatnonzero(interactions.user_counts).astype(np.int32)
+    return interactions.histories(known[:: max(1, -(-len(known) // _SAMPLED_USERS))])
 
 
 def _as_list(components: Any) -> list[Any]:

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy import sparse
@@ -26,9 +26,10 @@ from llmrec.base import (
     ViewKind,
     ViewVectors,
 )
-from llmrec.cold_items import best_ridge
-from llmrec.errors import DataError, ParameterError
+from llmrec.cold_items import LEARNED, best_metric
+from llmrec.errors import DataError
 from llmrec.registry import resolve
+from llmrec.text_metrics import LearnedMetric, RidgeMetric
 from llmrec.validation import check_choice, check_fitted, check_matrix, check_number
 from llmrec.vectors import grown, replace_rows, row_norms, scale_rows, take_rows, unit_rows
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FactorView", "QueryParts", "TextView", "View", "content_view"]
 
-_LARGEST_METRIC = 20_000
 _USUAL_RIDGE = 10.0
 _REMEMBERED_TEXTS = 1024
 
@@ -114,16 +114,20 @@ class TextView(Component, View):
       events. That is each user's ridge regression of their history on the texts, with one inverse for all
       users: directions that all texts share count less. It is what makes the vectors of a language model
       useful without training.
+    * ``metric="learned"``: :math:`x M z`, where :math:`M` is fitted to all users' events so that one part of
+      a history foretells another through the texts; see :class:`~llmrec.text_metrics.LearnedMetric`.
 
     Parameters
     ----------
     encoder : Encoder or str
-    metric : {"ridge", "cosine", "auto"}, default "auto"
-        ``"auto"`` is ``"ridge"`` for dense vectors and ``"cosine"`` for sparse ones.
+    metric : {"ridge", "learned", "cosine", "auto"}, default "auto"
+        ``"auto"`` is ``"cosine"`` for sparse vectors. For dense ones it hides a fifth of the items with
+        events and takes what ranks them best for the users who had met them, ``"learned"`` or
+        ``"ridge"``; ``"ridge"`` where there are too few users to tell.
     ridge : float or "auto", default "auto"
         :math:`\rho`, above 0, in units of one text: near 0 the metric whitens the vectors, a large value is
-        the cosine. ``"auto"`` hides a fifth of the items with events and takes the value among 3, 10, 30, 100
-        and 300 that ranks them best for the users who had met them; 10 where there are too few users to tell.
+        the cosine. ``"auto"`` is the best for hidden items of 3, 10, 30, 100 and 300; 10 where there are too
+        few users to tell. A number settles a metric of ``"auto"`` as well.
     half_life : float, optional
         The events after which one in a history counts half, from the latest backwards; None counts all alike.
     context_weight : float, default 1.0
@@ -134,8 +138,10 @@ class TextView(Component, View):
     Attributes
     ----------
     encoder_ : Encoder
+    metric_ : {"ridge", "learned", "cosine"}
+        The metric in use.
     ridge_ : float
-        The :math:`\rho` in use.
+        The :math:`\rho` in use, where it is that of a ridge.
     vectors_ : ndarray or csr_array of shape (n_items, dim)
         Of length 1; zero where an item has no text.
 
@@ -179,9 +185,10 @@ class TextView(Component, View):
         warm : ndarray of int32, optional
             Rows of the items that have events; all, if not given.
         histories : Histories, optional
-            Of a sample of the users, to choose the ridge by.
+            Of a sample of the users, to learn the metric from. Without any, or without events, a metric that
+            would be learned is the ridge.
         """
-        check_choice("metric", self.metric, ("ridge", "cosine", "auto"))
+        check_choice("metric", self.metric, ("ridge", "learned", "cosine", "auto"))
         if self.ridge != "auto":
             check_number("ridge", self.ridge, 0, above=True)
         check_number("context_weight", self.context_weight, 0)
@@ -193,32 +200,46 @@ class TextView(Component, View):
         self.encoder_ = encoder.fit(present)
         self.vectors_ = self.encode(texts)
         self.present_ = (row_norms(self.vectors_) > 0).astype(np.float32)
-        self.ridge_ = self._chosen_ridge(warm, histories)
-        self.operator_ = self._operator(warm)
+        self._choose_metric(warm, histories)
+        self.operator_ = self._operator(warm, histories)
         return self
 
-    def _chosen_ridge(self, warm: IntArray | None, histories: Histories | None) -> float:
-        if self.ridge != "auto":
-            return float(self.ridge)
-        is_dense = isinstance(self.vectors_, np.ndarray) and self.metric != "cosine"
-        if not is_dense or warm is None or histories is None:
-            return _USUAL_RIDGE
-        return best_ridge(self.vectors_, warm, histories.weight_matrix(), _USUAL_RIDGE)
+    def _choose_metric(self, warm: IntArray | None, histories: Histories | None) -> None:
+        is_dense = isinstance(self.vectors_, np.ndarray)
+        has_events = warm is not None and histories is not None and len(warm) > 0 and is_dense
+        self.metric_ = self.metric
+        if self.metric == "auto":
+            self.metric_ = "ridge" if is_dense else "cosine"
+        elif self.metric == "learned" and not has_events:
+            self.metric_ = "ridge"
+        self.ridge_ = _USUAL_RIDGE if self.ridge == "auto" else float(self.ridge)
+        if self.ridge != "auto" or self.metric not in ("auto", "ridge") or not has_events:
+            return
+        best = best_metric(
+            cast(FloatArray, self.vectors_),
+            cast(IntArray, warm),
+            cast("Histories", histories).weight_matrix(),
+            may_learn=self.metric == "auto",
+        )
+        if best == LEARNED:
+            self.metric_ = "learned"
+        elif best is not None:
+            self.ridge_ = float(best)
 
-    def for_items(self, warm: IntArray | None) -> Self:
-        """Return a view of the same vectors whose metric is that of other warm items."""
+    def for_items(self, warm: IntArray | None, histories: Histories | None = None) -> Self:
+        """Return a view of the same vectors whose metric is that of other warm items and their events."""
         check_fitted(self, "vectors_")
         other = copy.copy(self)
-        other.operator_ = self._operator(warm)
+        other.operator_ = self._operator(warm, histories)
         return other
 
-    def _operator(self, warm: IntArray | None) -> _RidgeOperator | None:
-        metric = self.metric
-        if metric == "auto":
-            metric = "cosine" if sparse.issparse(self.vectors_) else "ridge"
-        if metric == "cosine":
+    def _operator(self, warm: IntArray | None, histories: Histories | None) -> Any:
+        if self.metric_ == "cosine":
             return None
-        return _RidgeOperator.of(self.vectors_ if warm is None else self.vectors_[warm], self.ridge_)
+        if self.metric_ == "learned" and warm is not None and histories is not None:
+            vectors = cast(FloatArray, self.vectors_)
+            return LearnedMetric.of(vectors, warm, histories.weight_matrix())
+        return RidgeMetric.of(self.vectors_ if warm is None else self.vectors_[warm], self.ridge_)
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return unit vectors of texts; a blank text has zeros. Equal texts are encoded once."""
@@ -407,46 +428,6 @@ def content_view(views: Sequence[TextView]) -> int | None:
     """Return the place of the text view whose vectors factorizers read: the first dense one, or the first."""
     dense = [place for place, view in enumerate(views) if not sparse.issparse(view.vectors_)]
     return next(iter([*dense, *range(len(views))]), None)
-
-
-class _RidgeOperator:
-    """``x → x (ZᵀZ + ρI)⁻¹``, through the smaller of two inverses: over the columns of Z or over its rows."""
-
-    def __init__(self, inverse: FloatArray, rows: Matrix | None, ridge: float):
-        self.inverse = inverse
-        self.rows = rows
-        self.ridge = ridge
-
-    @classmethod
-    def of(cls, vectors: Matrix, ridge: float) -> _RidgeOperator:
-        n_rows, n_columns = vectors.shape
-        if min(n_rows, n_columns) > _LARGEST_METRIC:
-            raise ParameterError(
-                f"metric='ridge' would invert a {min(vectors.shape)}-square matrix; use metric='cosine', or "
-                "fewer dimensions: TfidfEncoder(components=512)."
-            )
-        doubles = vectors.astype(np.float64)
-        rows = None if n_columns <= n_rows else vectors
-        gram = doubles.T @ doubles if rows is None else doubles @ doubles.T
-        gram = gram.toarray() if sparse.issparse(gram) else gram
-        gram[np.diag_indices_from(gram)] += ridge
-        return cls(np.linalg.inv(gram).astype(np.float32), rows, ridge)
-
-    def apply(self, profiles: Matrix) -> FloatArray:
-        if self.rows is None:
-            return np.asarray(profiles @ self.inverse, dtype=np.float32)
-        inner = _product(profiles, self.rows.T)
-        inner = inner.toarray() if sparse.issparse(inner) else inner
-        explained = (inner @ self.inverse) @ self.rows
-        dense = profiles.toarray() if sparse.issparse(profiles) else profiles
-        return np.asarray((dense - explained) / np.float32(self.ridge), dtype=np.float32)
-
-    def get_state(self) -> dict[str, Any]:
-        return {"inverse": self.inverse, "rows": self.rows, "ridge": self.ridge}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> _RidgeOperator:
-        return cls(state["inverse"], state["rows"], state["ridge"])
 
 
 def _dense(vectors: Matrix) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The ridge of a text metric is chosen on items whose events are hidden."""
+"""The metric of texts is chosen on items whose events are hidden."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from llmrec import Recommender, TextView, TfidfEncoder
-from llmrec.cold_items import best_ridge
+from llmrec.cold_items import best_metric
 from llmrec.vectors import unit_rows
 
 
@@ -43,7 +43,7 @@ def ndcg_of(ridge, vectors, history):
 
 def test_the_best_of_the_candidates_is_taken():
     vectors, history = world(common=6.0)
-    chosen = best_ridge(vectors, np.arange(200, dtype=np.int32), history, 10.0)
+    chosen = best_metric(vectors, np.arange(200, dtype=np.int32), history, may_learn=False)
     reached = {ridge: ndcg_of(ridge, vectors, history) for ridge in (3.0, 10.0, 30.0, 100.0, 300.0)}
     assert reached[chosen] == max(reached.values())
     assert chosen < 300
@@ -52,7 +52,7 @@ def test_the_best_of_the_candidates_is_taken():
 
 def test_too_few_users_leave_the_usual_ridge():
     vectors, history = world(common=6.0, n_users=40)
-    assert best_ridge(vectors, np.arange(200, dtype=np.int32), history, 10.0) == 10.0
+    assert best_metric(vectors, np.arange(200, dtype=np.int32), history, may_learn=False) is None
 
 
 def test_a_view_chooses_where_it_can_and_keeps_what_it_is_told():
@@ -62,7 +62,9 @@ def test_a_view_chooses_where_it_can_and_keeps_what_it_is_told():
     }
     events = [(user, int(item)) for user in range(80) for item in rng.choice(np.arange(user % 8, 160, 8), 9)]
     auto = Recommender(encoder=TfidfEncoder(components=16), factorizer=None).fit(events, items=texts)
-    assert auto.views_["tfidf"].ridge_ in (3.0, 10.0, 30.0, 100.0, 300.0)
+    chosen = auto.views_["tfidf"]
+    assert chosen.metric_ in ("ridge", "learned")
+    assert chosen.ridge_ in (3.0, 10.0, 30.0, 100.0, 300.0)
     told = TextView(TfidfEncoder(components=16), ridge=7.0, name="told")
     told = Recommender(encoder=told, factorizer=None).fit(events, items=texts)
     assert told.views_["told"].ridge_ == 7.0
