@@ -341,11 +341,29 @@ class Fuser(Component, ABC):
     def fit(self, views: Sequence[ViewVectors], interactions: Interactions) -> Self:
         """Learn how to join from each view's vectors of all items; ``queries`` in it are those of users."""
 
-    def tune(self, views: Sequence[ViewVectors], seen: Histories, held_out: Histories) -> None:
+    def tune(
+        self,
+        views: Sequence[ViewVectors],
+        seen: Histories,
+        held_out: Histories,
+        parts: IntArray | None = None,
+    ) -> None:
         """Learn from events that the views have not seen, before :meth:`fit`; most fusers do not.
 
         The views were fitted on earlier events; their ``queries`` are those of users, a row each in
-        ``seen``, their earlier events, and in ``held_out``, their later ones.
+        ``seen``, their earlier events, and in ``held_out``, their later ones. ``parts`` numbers the ways in
+        which the later events of each were chosen, where there are several.
+        """
+
+    def tune_cold(self, views: Sequence[ViewVectors], relevant: Any) -> None:
+        """Learn how to join the text views for items without events, after :meth:`tune`; most fusers do not.
+
+        Parameters
+        ----------
+        views : sequence of ViewVectors
+            The text views' vectors of items whose events were hidden; their ``queries`` are those of users.
+        relevant : csr_array of shape (n_users, n_items)
+            What these users had met of these items.
         """
 
     @abstractmethod

@@ -11,22 +11,22 @@ from llmrec.base import FloatArray, IntArray
 from llmrec.text_metrics import LearnedMetric
 from llmrec.vectors import unit_rows
 
-__all__ = ["LEARNED", "best_metric"]
-
-LEARNED = "learned"
+__all__ = ["best_metric"]
 
 _CANDIDATES = (3.0, 10.0, 30.0, 100.0, 300.0)
 _SHARE = 0.2
 _MIN_USERS = 50
 _MAX_USERS = 1000
-_K = 20
+_K = 100
 
 
-def best_metric(vectors: FloatArray, warm: IntArray, history: Any, *, may_learn: bool) -> float | str | None:
-    """Return the text metric that ranks hidden items best: a ridge, or ``LEARNED``.
+def best_metric(
+    vectors: FloatArray, warm: IntArray, history: Any, *, may_learn: bool
+) -> tuple[str, float] | None:
+    """Return the text metric that ranks hidden items best, ``"ridge"`` or ``"learned"``, and its ridge.
 
     A fifth of the items with events is hidden; each user's profile is made of the others, the hidden ones are
-    ranked by it, and the mean NDCG@20 of those that the user had met decides. The same are hidden each time.
+    ranked by it, and the mean NDCG@100 of those that the user had met decides. The same are hidden each time.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def best_metric(vectors: FloatArray, warm: IntArray, history: Any, *, may_learn:
 
     Returns
     -------
-    float, str or None
+    (str, float), or None
         None where fewer than 50 users have met both kinds of items.
     """
     drawn = np.random.default_rng(0).permutation(len(warm))
@@ -55,14 +55,16 @@ def best_metric(vectors: FloatArray, warm: IntArray, history: Any, *, may_learn:
         return None
     values, basis = np.linalg.eigh(vectors[shown].astype(np.float64).T @ vectors[shown])
     asked, offered = profiles[users] @ basis, vectors[hidden] @ basis
-    reached: dict[float | str, float] = {
+    reached = {
         ridge: _ndcg((asked / (np.maximum(values, 0) + ridge)) @ offered.T, relevant[users])
         for ridge in _CANDIDATES
     }
-    if may_learn:
-        learned = LearnedMetric.of(vectors, shown, history)
-        reached[LEARNED] = _ndcg(learned.apply(profiles[users]) @ vectors[hidden].T, relevant[users])
-    return max(reached, key=lambda one: reached[one])
+    ridge = max(reached, key=lambda one: reached[one])
+    if not may_learn:
+        return "ridge", ridge
+    learned = LearnedMetric.of(vectors, shown, history, ridge)
+    ndcg = _ndcg(learned.apply(profiles[users]) @ vectors[hidden].T, relevant[users])
+    return "learned" if ndcg > reached[ridge] else "ridge", ridge
 
 
 def _ndcg(scores: npt.NDArray[np.floating[Any]], relevant: npt.NDArray[np.bool_]) -> float:

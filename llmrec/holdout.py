@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from llmrec.base import BoolArray, IntArray
 from llmrec.event_order import histories_are_sequences
@@ -13,6 +14,7 @@ from llmrec.interactions import Histories, Interactions
 __all__ = ["HoldOut", "hold_out"]
 
 _SHARE = 0.1
+_DRAWN_SHARE = 0.5
 _MIN_KNOWN_USERS = 200
 _MIN_HISTORY = 3
 _MAX_USERS = 1000
@@ -30,27 +32,34 @@ class HoldOut:
         Known users with later events; a sample.
     later : Histories
         Their later events with items that they had not met before.
+    parts : ndarray of int64
+        For each of these users, in which way the later events were chosen; all 0 where there is one way.
     """
 
     earlier: Interactions
     user_rows: IntArray
     later: Histories
+    parts: npt.NDArray[np.int64]
 
 
 def hold_out(interactions: Interactions) -> HoldOut | None:
     """Split off the later events: those of the last tenth of the time if enough known users have some.
 
     Where most users come once and do all in one sitting, a moment in time divides users rather than
-    histories; then the last tenth of each history, at least one event, is split off. Where the order of
-    events says nothing, a tenth of each history is drawn at random.
+    histories; then the last tenth of each history, at least one event, is split off. Where histories are
+    no sequences, the next event may be anything: one half of the users loses a tenth at random, the other
+    half the tenth that comes last as the events were given, which matters where they are sorted by something.
     Returns None where no user has three events.
     """
     is_ordered = histories_are_sequences(interactions)
     by_moment = _last_events(interactions) if is_ordered else None
+    drawn = np.zeros(interactions.n_users, dtype=np.bool_)
     if by_moment is not None and len(_known_users(interactions, by_moment)) >= _MIN_KNOWN_USERS:
         is_later = by_moment
     else:
-        is_later = _tenth_of_histories(interactions, is_ordered)
+        if not is_ordered:
+            drawn = np.random.default_rng(0).random(interactions.n_users) < _DRAWN_SHARE
+        is_later = _tenth_of_histories(interactions, drawn)
     users = _known_users(interactions, is_later)
     if not len(users):
         return None
@@ -58,7 +67,8 @@ def hold_out(interactions: Interactions) -> HoldOut | None:
     earlier = interactions.subset(~is_later)
     later = interactions.subset(is_later).histories(users).without(earlier.histories(users))
     kept = np.flatnonzero(later.lengths)
-    return HoldOut(earlier, users[kept], later.take(kept)) if len(kept) else None
+    users = users[kept]
+    return HoldOut(earlier, users, later.take(kept), drawn[users].astype(np.int64)) if len(kept) else None
 
 
 def _last_events(interactions: Interactions) -> BoolArray | None:
@@ -69,13 +79,12 @@ def _last_events(interactions: Interactions) -> BoolArray | None:
     return is_later
 
 
-def _tenth_of_histories(interactions: Interactions, is_ordered: bool) -> BoolArray:
-    """Return the ends of histories, or of unordered ones a random part; the same part every time."""
+def _tenth_of_histories(interactions: Interactions, drawn: BoolArray) -> BoolArray:
+    """Return the ends of histories, or for some users a random part; the same part every time."""
     is_later = np.zeros(interactions.n_events, dtype=np.bool_)
     users = interactions.events.user_rows
     places = np.arange(len(users))
-    if not is_ordered:
-        places = np.random.default_rng(0).permutation(len(users))
+    places = np.where(drawn[users], np.random.default_rng(0).permutation(len(users)), places)
     order = np.lexsort((places, users))
     counts = interactions.user_counts
     places_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))

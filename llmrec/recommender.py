@@ -23,6 +23,7 @@ from llmrec.base import (
     Ranker,
 )
 from llmrec.catalogue import Catalogue
+from llmrec.cold_trial import cold_trial
 from llmrec.defaults import default_factorizers, default_text_views
 from llmrec.errors import (
     DataError,
@@ -250,7 +251,13 @@ class Recommender(Component):
         warm, sample = _warm_rows(piece.earlier), _sampled_histories(piece.earlier)
         earlier_texts = [view.for_items(warm, sample) for view in texts]
         trial = self._assemble(piece.earlier, Catalogue(), earlier_texts, factorizers, fuser)
-        fuser.tune(trial.views_for(piece.user_rows), piece.earlier.histories(piece.user_rows), piece.later)
+        views, seen = trial.views_for(piece.user_rows), piece.earlier.histories(piece.user_rows)
+        if piece.parts.any():
+            fuser.tune(views, seen, piece.later, parts=piece.parts.astype(np.int32))
+        else:
+            fuser.tune(views, seen, piece.later)
+        if len(texts) > 1:
+            fuser.tune_cold(*cold_trial(interactions, trial.texts, _sampled_histories(interactions)))
 
     # -- recommend -----------------------------------------------------------------------------------------
 

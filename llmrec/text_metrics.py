@@ -14,6 +14,8 @@ from llmrec.vectors import unit_rows
 
 __all__ = ["LearnedMetric", "RidgeMetric"]
 
+DoubleArray = npt.NDArray[np.float64]
+
 _LARGEST_METRIC = 20_000
 _FOLDS = 4
 # Shares of the mean variance, on the side of the profiles and on that of the items.
@@ -72,16 +74,16 @@ class LearnedMetric:
 
     with the sums over the four parts, which is the least-squares fit of :math:`H \approx P M Z^T` with a
     penalty on either side. It learns across users what goes with what, and needs no events of the item
-    that it scores: in the terms of Schein et al. ("Methods and metrics for cold-start recommendations",
-    SIGIR 2002) a joint model of content and behaviour, in closed form.
+    that it scores. Alone it finds more of what is wanted than the ridge metric among the first hundred
+    items, and less among the first ten; so the ridge metric is added, with scores of the same deviation.
     """
 
     def __init__(self, matrix: FloatArray):
         self.matrix = matrix
 
     @classmethod
-    def of(cls, vectors: FloatArray, warm: IntArray, history: Any) -> LearnedMetric:
-        """Fit the map.
+    def of(cls, vectors: FloatArray, warm: IntArray, history: Any, ridge: float) -> LearnedMetric:
+        """Fit the map, and add the ridge metric.
 
         Parameters
         ----------
@@ -90,6 +92,8 @@ class LearnedMetric:
         warm : ndarray of int32
             The items whose events may be learned from.
         history : csr_array of shape (n_users, n_items)
+        ridge : float
+            Of the metric that is added.
         """
         _check_size(vectors.shape[1], "learned")
         part_of = np.random.default_rng(0).integers(_FOLDS, size=len(warm))
@@ -103,10 +107,12 @@ class LearnedMetric:
             shared += profile.T @ np.asarray(by_item[:, foretold] @ vectors[foretold])
             items += vectors[foretold].T @ vectors[foretold]
         left = np.linalg.solve(_ridged(profiles, _PROFILE_RIDGE), shared)
-        matrix = np.linalg.solve(_ridged(items, _ITEM_RIDGE), left.T).T
-        # The scale is arbitrary; with it near 1 no later sum is lost to rounding.
-        scale = np.sqrt(np.mean(matrix**2) * dim) or 1.0
-        return cls(np.ascontiguousarray(matrix / scale, dtype=np.float32))
+        learned = np.linalg.solve(_ridged(items, _ITEM_RIDGE), left.T).T
+        whitened = np.linalg.inv(items + ridge * np.eye(dim))
+        mean = vectors[warm].mean(axis=0, dtype=np.float64) if len(warm) else np.zeros(dim)
+        spread = items - len(warm) * np.outer(mean, mean)
+        parts = [matrix / (_deviation(matrix, profiles, spread) or 1.0) for matrix in (learned, whitened)]
+        return cls(np.ascontiguousarray(sum(parts), dtype=np.float32))
 
     def apply(self, profiles: Matrix) -> FloatArray:
         """Return the profiles under the metric, ``(n, dim)``."""
@@ -122,7 +128,12 @@ class LearnedMetric:
         return cls(state["matrix"])
 
 
-def _ridged(gram: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
+def _deviation(matrix: npt.NDArray[Any], profiles: DoubleArray, items: DoubleArray) -> float:
+    """Return the deviation of the scores ``p M z`` from the Gramians of both sides, up to a constant."""
+    return float(np.sqrt(max(np.sum((matrix.T @ profiles @ matrix) * items), 0.0)))
+
+
+def _ridged(gram: DoubleArray, share: float) -> DoubleArray:
     mean_variance = float(np.trace(gram)) / max(len(gram), 1)
     return gram + share * (mean_variance or 1.0) * np.eye(len(gram))
 

@@ -26,7 +26,7 @@ from llmrec.base import (
     ViewKind,
     ViewVectors,
 )
-from llmrec.cold_items import LEARNED, best_metric
+from llmrec.cold_items import best_metric
 from llmrec.errors import DataError
 from llmrec.registry import resolve
 from llmrec.text_metrics import LearnedMetric, RidgeMetric
@@ -141,7 +141,7 @@ class TextView(Component, View):
     metric_ : {"ridge", "learned", "cosine"}
         The metric in use.
     ridge_ : float
-        The :math:`\rho` in use, where it is that of a ridge.
+        The :math:`\rho` in use.
     vectors_ : ndarray or csr_array of shape (n_items, dim)
         Of length 1; zero where an item has no text.
 
@@ -213,7 +213,8 @@ class TextView(Component, View):
         elif self.metric == "learned" and not has_events:
             self.metric_ = "ridge"
         self.ridge_ = _USUAL_RIDGE if self.ridge == "auto" else float(self.ridge)
-        if self.ridge != "auto" or self.metric not in ("auto", "ridge") or not has_events:
+        is_settled = self.ridge != "auto" or self.metric in ("cosine", "learned")
+        if is_settled or not has_events:
             return
         best = best_metric(
             cast(FloatArray, self.vectors_),
@@ -221,10 +222,8 @@ class TextView(Component, View):
             cast("Histories", histories).weight_matrix(),
             may_learn=self.metric == "auto",
         )
-        if best == LEARNED:
-            self.metric_ = "learned"
-        elif best is not None:
-            self.ridge_ = float(best)
+        if best is not None:
+            self.metric_, self.ridge_ = best
 
     def for_items(self, warm: IntArray | None, histories: Histories | None = None) -> Self:
         """Return a view of the same vectors whose metric is that of other warm items and their events."""
@@ -238,7 +237,7 @@ class TextView(Component, View):
             return None
         if self.metric_ == "learned" and warm is not None and histories is not None:
             vectors = cast(FloatArray, self.vectors_)
-            return LearnedMetric.of(vectors, warm, histories.weight_matrix())
+            return LearnedMetric.of(vectors, warm, histories.weight_matrix(), self.ridge_)
         return RidgeMetric.of(self.vectors_ if warm is None else self.vectors_[warm], self.ridge_)
 
     def encode(self, texts: Sequence[str]) -> Matrix:

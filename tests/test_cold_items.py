@@ -35,15 +35,15 @@ def ndcg_of(ridge, vectors, history):
     total = []
     for own, right in zip(scores, relevant, strict=True):
         if right.any():
-            hits = right[np.argsort(-own, kind="stable")[:20]]
-            gains = 1 / np.log2(np.arange(2, 22))
-            total.append((hits * gains).sum() / gains[: min(20, right.sum())].sum())
+            hits = right[np.argsort(-own, kind="stable")[:100]]
+            gains = 1 / np.log2(np.arange(2, 102))
+            total.append((hits * gains[: len(hits)]).sum() / gains[: right.sum()].sum())
     return np.mean(total)
 
 
 def test_the_best_of_the_candidates_is_taken():
     vectors, history = world(common=6.0)
-    chosen = best_metric(vectors, np.arange(200, dtype=np.int32), history, may_learn=False)
+    chosen = best_metric(vectors, np.arange(200, dtype=np.int32), history, may_learn=False)[1]
     reached = {ridge: ndcg_of(ridge, vectors, history) for ridge in (3.0, 10.0, 30.0, 100.0, 300.0)}
     assert reached[chosen] == max(reached.values())
     assert chosen < 300

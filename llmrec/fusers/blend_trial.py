@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from llmrec.base import FloatArray, IntArray, ViewVectors
 from llmrec.fusers.concat import ConcatFuser
-from llmrec.interactions import Histories
 
 __all__ = ["BlendTrial"]
 
@@ -19,6 +19,7 @@ _SCALES = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
 _OFFSETS = (-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
 _MIN_ITEM_GAIN = 0.005
 _POOL_PER_VIEW = 100
+_LEAST_NDCG = 1e-3
 _USERS_AT_A_TIME = 256
 
 
@@ -36,6 +37,8 @@ class BlendTrial:
         Which bucket each candidate belongs to, by its number of events.
     is_open : ndarray of bool, shape (n_users, n_candidates)
         Whether a place holds a candidate, and not one twice or one met before.
+    importance : ndarray of shape (n_users,), optional
+        How much each user counts in the mean; all alike, if not given.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class BlendTrial:
         n_relevant: npt.NDArray[np.int64],
         buckets: npt.NDArray[np.int64],
         is_open: npt.NDArray[np.bool_],
+        importance: npt.NDArray[np.float64] | None = None,
         k: int = 20,
     ):
         self.scores = scores
@@ -54,6 +58,7 @@ class BlendTrial:
         self.n_relevant = n_relevant
         self.buckets = buckets
         self.is_open = is_open
+        self.importance = np.ones(len(n_relevant)) if importance is None else importance
         self.k = min(k, scores.shape[2])
         self.discounts = 1 / np.log2(np.arange(2, k + 2))
         self.ideals = np.cumsum(self.discounts)[np.clip(n_relevant, 1, k) - 1]
@@ -63,14 +68,21 @@ class BlendTrial:
         cls,
         fuser: ConcatFuser,
         views: Sequence[ViewVectors],
-        seen: Histories,
-        held_out: Histories,
+        met: Any,
+        relevant: Any,
         buckets: npt.NDArray[np.int64],
     ) -> BlendTrial:
-        """Gather the best candidates of each view; ``buckets`` holds that of each item."""
+        """Gather the best candidates of each view.
+
+        Parameters
+        ----------
+        met, relevant : csr_array of shape (n_users, n_items)
+            What is no candidate, and what is right.
+        buckets : ndarray of shape (n_items,)
+        """
         parts = [
-            _pooled(fuser, views, seen, held_out, slice(start, start + _USERS_AT_A_TIME))
-            for start in range(0, len(held_out), _USERS_AT_A_TIME)
+            _pooled(fuser, views, met, relevant, slice(start, start + _USERS_AT_A_TIME))
+            for start in range(0, relevant.shape[0], _USERS_AT_A_TIME)
         ]
         pools, scores, hits, is_open = zip(*parts, strict=True)
         hit_users, hit_places = np.nonzero(np.concatenate(hits))
@@ -78,7 +90,7 @@ class BlendTrial:
             np.concatenate(scores, axis=1),
             hit_users,
             hit_places,
-            held_out.lengths,
+            np.diff(relevant.indptr),
             buckets[np.concatenate(pools)],
             np.concatenate(is_open),
         )
@@ -94,7 +106,23 @@ class BlendTrial:
             self.n_relevant[users],
             self.buckets[users],
             self.is_open[users],
+            self.importance[users],
         )
+
+    def with_equal_parts(self, parts: npt.NDArray[np.integer[Any]]) -> BlendTrial:
+        """Return the same trial where each part of the users counts alike, relative to its best single view.
+
+        What a blend gains on an easy part then weighs no more than what it loses on a hard one.
+        """
+        importance = np.ones(len(parts))
+        for part in np.unique(parts):
+            users = np.flatnonzero(parts == part)
+            trial = self.of_users(users)
+            single = max(trial.ndcg(scores) for scores in trial.scores)
+            importance[users] = 1 / (len(users) * max(single, _LEAST_NDCG))
+        same = self.of_users(np.arange(len(parts)))
+        same.importance = importance * len(parts) / importance.sum()
+        return same
 
     def blended(self, weights: DoubleArray) -> FloatArray:
         """Return the weighted sum of all views' scores, ``(n_users, n_candidates)``."""
@@ -107,7 +135,8 @@ class BlendTrial:
         own = blended[self.hit_users, self.hit_places]
         ahead = np.sum(top[self.hit_users] >= own[:, None], axis=1) - 1
         gains = np.where(own >= top[self.hit_users].min(axis=1), self.discounts[np.maximum(ahead, 0)], 0)
-        return float(np.mean(np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals))
+        by_user = np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals
+        return float(by_user @ self.importance / self.importance.sum())
 
     def item_terms(
         self, weights: FloatArray, groups: Sequence[Sequence[int]], n_buckets: int
@@ -152,14 +181,14 @@ class BlendTrial:
 
 
 def _pooled(
-    fuser: ConcatFuser, views: Sequence[ViewVectors], seen: Histories, held_out: Histories, users: slice
+    fuser: ConcatFuser, views: Sequence[ViewVectors], met_by: Any, relevant_to: Any, users: slice
 ) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return the views' best candidates, ``(users, pool)``, with their z-scores, ``(views, users, pool)``.
 
     Beside them, ``(users, pool)``: which are right, and which places hold a candidate at all.
     """
-    relevant = held_out.weight_matrix()[users].astype(bool).toarray()
-    met = seen.weight_matrix()[users].astype(bool).toarray()
+    relevant = relevant_to[users].astype(bool).toarray()
+    met = met_by[users].astype(bool).toarray()
     by_view = [fuser.view_scores(position, view, users) for position, view in enumerate(views)]
     n_items = by_view[0].shape[1]
     pool = np.hstack([_best_columns(np.where(met, -np.inf, scores)) for scores in by_view])

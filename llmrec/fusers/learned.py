@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from llmrec.base import FloatArray, ViewVectors
+from llmrec.base import FloatArray, IntArray, ViewVectors
 from llmrec.fusers.blend_trial import BlendTrial
 from llmrec.fusers.concat import ConcatFuser
 from llmrec.plotting import axes_or_new
@@ -28,6 +29,7 @@ _PRIOR = {"text": 0.5, "behaviour": 1.0, "popularity": 0.3}
 _MAX_PASSES = 4
 _MIN_GAIN = 0.002
 _MIN_BUCKET_GAIN = 0.01
+_LEAST_TEXT = 0.02
 
 
 class LearnedFuser(ConcatFuser):
@@ -59,7 +61,7 @@ class LearnedFuser(ConcatFuser):
     item_offsets_ : ndarray of shape (4,)
         What such items get on top, in standard deviations.
     validation_ndcg_ : float or None
-        NDCG@20 of ``weights_`` on the later part; None if nothing was learned.
+        NDCG@20 of ``weights_`` on the later part, its kinds weighed alike; None if nothing was learned.
 
     Examples
     --------
@@ -96,7 +98,13 @@ class LearnedFuser(ConcatFuser):
         self.item_offsets_ = np.zeros(self._n_item_buckets, dtype=np.float32)
         self.validation_ndcg_: float | None = None
 
-    def tune(self, views: Sequence[ViewVectors], seen: Histories, held_out: Histories) -> None:
+    def tune(
+        self,
+        views: Sequence[ViewVectors],
+        seen: Histories,
+        held_out: Histories,
+        parts: IntArray | None = None,
+    ) -> None:
         """Choose the weights by the NDCG@20 on held-out events.
 
         Parameters
@@ -105,25 +113,52 @@ class LearnedFuser(ConcatFuser):
             Of all items, fitted on the earlier events, with the ``queries`` of the users held out.
         seen, held_out : Histories
             The earlier and the later events of these users.
+        parts : ndarray of int, shape (n_users,), optional
+            Users to be weighed part by part, each part alike.
         """
         minimum = check_integer("min_users", self.min_users, minimum=1)
         self._measure(views)
         self._forget(views)
         if len(held_out) < minimum or len(views) < 2:
             return
-        trial = BlendTrial.of(self, views, seen, held_out, self._item_buckets(views))
+        met, relevant = seen.weight_matrix(), held_out.weight_matrix()
+        trial = BlendTrial.of(self, views, met, relevant, self._item_buckets(views))
+        if parts is not None:
+            trial = trial.with_equal_parts(parts)
         names = [view.name for view in views]
+        is_text = np.array([view.kind == "text" for view in views])
         weights, self.validation_ndcg_ = _best_weights(trial, _prior(views))
+        weights = _with_least_text(weights, is_text)
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         for least, most in zip(self.history_buckets, (*self.history_buckets[1:], np.inf), strict=True):
             group = np.flatnonzero((seen.lengths >= least) & (seen.lengths < most))
             if len(group) >= minimum:
-                own, _ = _climb(trial.of_users(group), weights, _MIN_BUCKET_GAIN)
+                own, _ = _climb(
+                    trial.of_users(group), weights, _MIN_BUCKET_GAIN, _directions(weights, is_text)
+                )
+                own = np.where(is_text, np.maximum(own, _LEAST_TEXT * weights), own)
                 self.bucket_weights_.append((least, dict(zip(names, own.tolist(), strict=True))))
         kinds = [view.kind for view in views]
         groups = [[place for place, one in enumerate(kinds) if one == kind] for kind in dict.fromkeys(kinds)]
         own_weights = self._weights_of_users(views, seen.lengths)
         self.item_scales_, self.item_offsets_ = trial.item_terms(own_weights, groups, self._n_item_buckets)
+
+    def tune_cold(self, views: Sequence[ViewVectors], relevant: Any) -> None:
+        """Choose how much each text view counts for items without events, by the NDCG@20 on hidden ones.
+
+        Their sum stays; behaviour has no say in how the texts of such items are compared.
+        """
+        if relevant.shape[0] < check_integer("min_users", self.min_users, minimum=1) or len(views) < 2:
+            return
+        nothing = sparse.csr_array(relevant.shape, dtype=np.float32)
+        among_texts = ConcatFuser().fit(views, None)
+        buckets = np.zeros(relevant.shape[1], dtype=np.int64)
+        trial = BlendTrial.of(among_texts, views, nothing, relevant, buckets)
+        alone, _ = _best_weights(trial, _prior(views))
+        names = list(self.weights_)
+        places = [names.index(view.name) for view in views]
+        usual = np.array([self.weights_[view.name] for view in views])
+        self.item_scales_[0, places] *= alone / alone.sum() * usual.sum() / usual
 
     def weights_for(self, n_events: float) -> dict[str, float]:
         """Return the weights for a user with so many events."""
@@ -210,6 +245,24 @@ def _prior(views: Sequence[ViewVectors]) -> list[float]:
     return [_PRIOR[kind] / kinds.count(kind) for kind in kinds]
 
 
+def _with_least_text(weights: DoubleArray, is_text: npt.NDArray[np.bool_]) -> DoubleArray:
+    """Leave no text view without any weight: for items without events it is all there is."""
+    return np.where(is_text, np.maximum(weights, _LEAST_TEXT * weights.max()), weights)
+
+
+def _directions(weights: DoubleArray, is_text: npt.NDArray[np.bool_]) -> DoubleArray:
+    """Return the directions in which weights of some users may differ from the general ones.
+
+    Text views move together, so that what is learned of their shares, for items without events above
+    all, holds for all users.
+    """
+    alone = np.eye(len(weights))[~is_text]
+    if not is_text.any():
+        return alone
+    together = np.where(is_text, weights, 0)
+    return np.vstack([together / together.max(), alone])
+
+
 def _best_weights(trial: BlendTrial, prior: Sequence[float]) -> tuple[DoubleArray, float]:
     """Search from the prior and from the best single view; return the better end and its NDCG."""
     single = max(np.eye(len(prior)), key=lambda alone: trial.ndcg(trial.blended(alone)))
@@ -217,19 +270,21 @@ def _best_weights(trial: BlendTrial, prior: Sequence[float]) -> tuple[DoubleArra
     return max((_climb(trial, start, _MIN_GAIN) for start in starts), key=lambda one: one[1])
 
 
-def _climb(trial: BlendTrial, start: DoubleArray, min_gain: float) -> tuple[DoubleArray, float]:
-    """Change one weight at a time while that pays."""
+def _climb(
+    trial: BlendTrial, start: DoubleArray, min_gain: float, directions: DoubleArray | None = None
+) -> tuple[DoubleArray, float]:
+    """Change one weight at a time while that pays, or the weights along one direction."""
     best = start / start.max()
     score = trial.ndcg(trial.blended(best))
     for _ in range(_MAX_PASSES):
         before = score
-        for view, axis in enumerate(np.eye(len(best))):
-            others = best * (1 - axis)
-            rest = trial.blended(others)
+        for direction in np.eye(len(best)) if directions is None else directions:
+            others = np.where(direction > 0, 0, best)
+            rest, step = trial.blended(others), trial.blended(direction)
             for value in _GRID if others.any() else _GRID[1:]:
-                reached = trial.ndcg(rest + np.float32(value) * trial.scores[view])
+                reached = trial.ndcg(rest + np.float32(value) * step)
                 if reached > score * (1 + min_gain):
-                    best, score = others + value * axis, reached
+                    best, score = others + value * direction, reached
         if score <= before:
             break
     return best / best.max(), score
