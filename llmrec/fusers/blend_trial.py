@@ -39,6 +39,8 @@ class BlendTrial:
         Whether a place holds a candidate, and not one twice or one met before.
     importance : ndarray of shape (n_users,), optional
         How much each user counts in the mean; all alike, if not given.
+    parts : ndarray of int, shape (n_users,), optional
+        Which users belong together; all, if not given.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class BlendTrial:
         buckets: npt.NDArray[np.int64],
         is_open: npt.NDArray[np.bool_],
         importance: npt.NDArray[np.float64] | None = None,
+        parts: npt.NDArray[np.integer[Any]] | None = None,
         k: int = 20,
     ):
         self.scores = scores
@@ -59,6 +62,7 @@ class BlendTrial:
         self.buckets = buckets
         self.is_open = is_open
         self.importance = np.ones(len(n_relevant)) if importance is None else importance
+        self.parts = np.zeros(len(n_relevant), dtype=np.int64) if parts is None else parts
         self.k = min(k, scores.shape[2])
         self.discounts = 1 / np.log2(np.arange(2, k + 2))
         self.ideals = np.cumsum(self.discounts)[np.clip(n_relevant, 1, k) - 1]
@@ -107,6 +111,7 @@ class BlendTrial:
             self.buckets[users],
             self.is_open[users],
             self.importance[users],
+            self.parts[users],
         )
 
     def with_equal_parts(self, parts: npt.NDArray[np.integer[Any]]) -> BlendTrial:
@@ -122,6 +127,7 @@ class BlendTrial:
             importance[users] = 1 / (len(users) * max(single, _LEAST_NDCG))
         same = self.of_users(np.arange(len(parts)))
         same.importance = importance * len(parts) / importance.sum()
+        same.parts = parts
         return same
 
     def blended(self, weights: DoubleArray) -> FloatArray:
@@ -130,18 +136,28 @@ class BlendTrial:
 
     def ndcg(self, blended: FloatArray) -> float:
         """Return the mean NDCG of blended scores; of equal scores, a right one counts as the last."""
+        return float(self._ndcg_of_users(blended) @ self.importance / self.importance.sum())
+
+    def ndcg_of_parts(self, blended: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the mean NDCG of each part."""
+        _, places, counts = np.unique(self.parts, return_inverse=True, return_counts=True)
+        return np.asarray(np.bincount(places, self._ndcg_of_users(blended)) / counts)
+
+    def _ndcg_of_users(self, blended: FloatArray) -> npt.NDArray[np.float64]:
         start = blended.shape[1] - self.k
         top = np.partition(blended, start, axis=1)[:, start:]
         own = blended[self.hit_users, self.hit_places]
         ahead = np.sum(top[self.hit_users] >= own[:, None], axis=1) - 1
         gains = np.where(own >= top[self.hit_users].min(axis=1), self.discounts[np.maximum(ahead, 0)], 0)
-        by_user = np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals
-        return float(by_user @ self.importance / self.importance.sum())
+        return np.asarray(np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals)
 
     def item_terms(
         self, weights: FloatArray, groups: Sequence[Sequence[int]], n_buckets: int
     ) -> tuple[FloatArray, FloatArray]:
         """Search how much each group of views counts for items with few events, and what they get on top.
+
+        A change is made only if no part of the users loses by it: which items are wanted shifts more easily
+        than which views are right.
 
         Parameters
         ----------
@@ -161,7 +177,7 @@ class BlendTrial:
         scales = np.ones((n_buckets, len(weighted)), dtype=np.float32)
         offsets = np.zeros(n_buckets, dtype=np.float32)
         blended = weighted.sum(axis=0)
-        best = self.ndcg(blended)
+        best, by_part = self.ndcg(blended), self.ndcg_of_parts(blended)
         for bucket in range(n_buckets - 1):
             inside = (self.buckets == bucket) & self.is_open
             parts = [np.where(inside, weighted[list(group)].sum(axis=0), 0) for group in groups]
@@ -170,9 +186,13 @@ class BlendTrial:
             for place, (step, grid) in enumerate(zip(steps, grids, strict=True)):
                 tried = {value: self.ndcg(blended + np.float32(value) * step) for value in grid}
                 value = max(tried, key=lambda one: tried[one])
-                if tried[value] <= best * (1 + _MIN_ITEM_GAIN):
+                changed = blended + np.float32(value) * step
+                if (
+                    tried[value] <= best * (1 + _MIN_ITEM_GAIN)
+                    or (self.ndcg_of_parts(changed) < by_part).any()
+                ):
                     continue
-                best, blended = tried[value], blended + np.float32(value) * step
+                best, blended, by_part = tried[value], changed, self.ndcg_of_parts(changed)
                 if place < len(parts):
                     scales[bucket, list(groups[place])] += np.float32(value)
                 else:
