@@ -64,11 +64,14 @@ def test_users_with_fewer_than_three_events_keep_them_all():
     assert entries(held.later)[0].tolist() == [2]
 
 
-def test_without_times_the_held_out_part_is_drawn_from_anywhere():
+def test_without_times_half_of_the_users_lose_their_last_events_and_half_any():
     events = Interactions.from_table([(user, item) for user in range(40) for item in range(10)])
     held, again = hold_out(events), hold_out(events)
     assert held.later.lengths.tolist() == [1] * 40
-    assert len(set(held.later.columns.tolist())) > 5
+    ends = held.parts == 0
+    assert 5 < ends.sum() < 35
+    assert set(held.later.columns[ends].tolist()) == {9}
+    assert len(set(held.later.columns[~ends].tolist())) > 5
     assert held.later.columns.tolist() == again.later.columns.tolist()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from llmrec.errors import NotFittedError, ParameterError
 from llmrec.fusers import ConcatFuser, LearnedFuser
@@ -249,3 +250,64 @@ def test_weights_are_drawn_as_bars():
     widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
     np.testing.assert_allclose(np.sum(widths, axis=0), 1)
     assert fuser.plot_weights(axes) is axes
+
+
+def test_an_easy_part_of_the_users_does_not_outvote_a_hard_one():
+    parts = np.arange(N_USERS) % 2
+    views, seen, later = world(["text" if part else "behaviour" for part in parts])
+    # Of the second half one right item of twenty can be found at all, so that its NDCG is small.
+    hidden = [
+        later.columns[later.indptr[user] : later.indptr[user + 1]].tolist()[: 4 if parts[user] else 1]
+        + ([] if parts[user] else np.random.default_rng(user).choice(N_ITEMS, 20).tolist())
+        for user in range(N_USERS)
+    ]
+    later = Histories.of(hidden, N_ITEMS)
+    outvoted, fair = LearnedFuser(), LearnedFuser()
+    outvoted.tune(views, seen, later)
+    fair.tune(views, seen, later, parts=parts.astype(np.int32))
+    share = [one.weights_["behaviour"] / one.weights_["text"] for one in (outvoted, fair)]
+    assert share[1] > share[0]
+
+
+def test_text_keeps_a_say_however_little_it_helps():
+    fuser = LearnedFuser()
+    fuser.tune(*world("behaviour"))
+    assert fuser.weights_["text"] >= 0.02
+
+
+def cold_world(leading, seed=0):
+    """Two text views of hidden items, of which one ranks first what users had met."""
+    rng = np.random.default_rng(seed)
+    names = ["words", "topics"]
+    items = {name: rng.normal(size=(N_ITEMS, DIM)) for name in names}
+    users = {name: rng.normal(size=(N_USERS, DIM)) for name in names}
+    relevant = np.zeros((N_USERS, N_ITEMS), dtype=np.float32)
+    best = np.argsort(-(users[leading] @ items[leading].T), axis=1)[:, :5]
+    np.put_along_axis(relevant, best, 1, axis=1)
+    views = [
+        view(name, items[name], kind="text", queries=view(name, users[name], kind="text")) for name in names
+    ]
+    return views, sparse.csr_array(relevant)
+
+
+@pytest.mark.parametrize("leading", ["words", "topics"])
+def test_texts_of_new_items_are_weighed_by_what_ranks_hidden_ones(leading):
+    fuser = LearnedFuser()
+    fuser.weights_ = {"words": 0.5, "als": 1.0, "topics": 0.1}
+    fuser.item_scales_ = np.ones((4, 3), dtype=np.float32)
+    fuser.tune_cold(*cold_world(leading))
+    in_force = fuser.item_scales_[0] * [0.5, 1.0, 0.1]
+    at = {"words": 0, "topics": 2}
+    other = "words" if leading == "topics" else "topics"
+    assert in_force[at[leading]] > 10 * in_force[at[other]]
+    assert in_force[1] == 1
+    np.testing.assert_allclose(in_force[[0, 2]].sum(), 0.6, rtol=1e-5)
+    assert (fuser.item_scales_[1:] == 1).all()
+
+
+def test_too_few_users_leave_the_texts_of_new_items_as_they_are():
+    fuser = LearnedFuser(min_users=N_USERS + 1)
+    fuser.weights_ = {"words": 0.5, "topics": 0.1}
+    fuser.item_scales_ = np.ones((4, 2), dtype=np.float32)
+    fuser.tune_cold(*cold_world("words"))
+    assert (fuser.item_scales_ == 1).all()
