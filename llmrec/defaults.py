@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from llmrec.base import Factorizer
 from llmrec.encoders import TfidfEncoder
 from llmrec.event_order import histories_are_sequences
-from llmrec.factorizers import ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, SequenceRules
+from llmrec.factorizers import EASE, ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, SequenceRules
 from llmrec.interactions import Interactions
 from llmrec.tokenizers import TagTokenizer
 from llmrec.views import TextView
@@ -20,6 +20,7 @@ _FEW_TOPICS, _MANY_TOPICS, _MANY_TEXTS = 200, 500, 10_000
 _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _LARGEST_FOR_ALS = 20_000
+_LARGEST_FOR_EASE = 4_000
 
 
 def default_text_views(texts: Sequence[str]) -> list[TextView]:
@@ -50,11 +51,12 @@ def default_factorizers(interactions: Interactions) -> list[Factorizer]:
 
     Where the order of events says something the next one is to be foretold: by item neighbours of the latest
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
-    well, the more so the sparser the events. A large catalogue does without ALS, whose fits would take
-    longest.
+    well, the more so the sparser the events, and EASE where the catalogue is small. A large catalogue does
+    without ALS, whose fits would take longest.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
     if not histories_are_sequences(interactions):
-        return [*([ALSFactorizer()] if is_small else []), ItemKNN(), GraphFilter(), Popularity()]
+        dense = [EASE()] if interactions.n_items <= _LARGEST_FOR_EASE else []
+        return [*([ALSFactorizer()] if is_small else []), *dense, ItemKNN(), GraphFilter(), Popularity()]
     behaviour = ALSFactorizer() if is_small else GraphFilter()
     return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]

@@ -71,8 +71,8 @@ class Recommender(Component):
         a pretrained model: TF-IDF by cosine, and where there are a thousand texts and words also its
         latent topics by the ridge metric. None leaves texts unread.
     factorizer : Factorizer, str, list of these, or None, default "auto"
-        What reads behaviour. ``"auto"`` is ALS, item neighbours, a graph filter and popularity; where the
-        order of events says something, the neighbours are those of the latest events, and rules for what
+        What reads behaviour. ``"auto"`` is ALS, item neighbours, a graph filter and popularity, and EASE for
+        a small catalogue; where the order of events says something, the neighbours are those of the latest events, and rules for what
         tends to follow them take the place of the filter. None leaves events unread, but for the profiles
         of the text views.
     fuser : Fuser or str, default "learned"

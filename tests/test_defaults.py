@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmrec import ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, Recommender, SequenceRules
+from llmrec import EASE, ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, Recommender, SequenceRules
 from llmrec.defaults import default_factorizers, default_text_views
 from llmrec.interactions import Events, IdTable, Interactions
 
@@ -23,7 +23,7 @@ def events_over(n_items, *, timed=False):
 
 
 def test_without_times_histories_are_sets():
-    assert kinds(events_over(9)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
+    assert kinds(events_over(9)) == [ALSFactorizer, EASE, ItemKNN, GraphFilter, Popularity]
 
 
 def test_with_times_order_counts():
@@ -71,7 +71,7 @@ def test_auto_names_its_views():
     rec = Recommender().fit(events, items={"x": "red hat", "y": "blue sea"})
     assert list(rec.views_) == ["words", "als", "recent-itemknn", "sequencerules", "popularity"]
     rec = Recommender().fit([event[:2] for event in events])
-    assert list(rec.views_) == ["als", "itemknn", "graphfilter", "popularity"]
+    assert list(rec.views_) == ["als", "ease", "itemknn", "graphfilter", "popularity"]
 
 
 def test_the_views_are_chosen_once_for_the_trial_and_for_the_model(monkeypatch):
