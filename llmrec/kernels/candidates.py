@@ -1,0 +1,339 @@
+"""Finding the rows that may be among the best: bounded scores, a threshold, and exact scores of what is left.
+
+A *bounded* score is off by no more than ``slack * scale`` of its row. The threshold is the k-th best of the
+lower ends; whatever reaches it with its upper end is a candidate, so no row of the true best is ever lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from llmrec.kernels.jit import kernel
+from llmrec.kernels.vectors import (
+    GROUP,
+    byte_products,
+    byte_products_of_two,
+    first_bit,
+    has_byte_products,
+    reached,
+)
+
+__all__ = [
+    "candidates_of_codes",
+    "candidates_of_scores",
+    "encode_rows",
+    "exact_scores",
+    "scores_of_codes",
+    "warm",
+]
+
+_ROWS_AT_A_TIME = 2048
+# Rounding to float32, of a score and of the threshold itself, as a share of the number.
+_ROUNDING = 2.0**-21
+
+
+@kernel
+def encode_rows(vectors: Any, rows: Any, centre: Any, width: Any, codes: Any, scales: Any) -> Any:
+    """Write rows as bytes, and return the largest error and the largest length, in units of their scales.
+
+    Coordinate ``c`` is ``centre[c] + width[c] * scales[row] * (code - 128)``, rounded; ``codes`` is
+    ``(n_groups, n_quads, 64, 4)``.
+    """
+    n_columns = vectors.shape[1]
+    slip, reach = 0.0, 0.0
+    values = np.empty(n_columns, np.float64)
+    for i in range(len(rows)):
+        row = rows[i]
+        group, place = row // GROUP, row % GROUP
+        largest = 0.0
+        for c in range(n_columns):
+            values[c] = (np.float64(vectors[row, c]) - centre[c]) / width[c]
+            largest = max(largest, abs(values[c]))
+        # Not below the smallest normal number, whose multiples are exact enough.
+        scale = np.float64(np.float32(max(largest / 127.0, 1.2e-38)))
+        error, length = 0.0, 0.0
+        for c in range(n_columns):
+            code = max(-127.0, min(127.0, np.rint(values[c] / scale)))
+            codes[group, c // 4, place, c % 4] = np.uint8(np.int64(code) + 128)
+            error += (values[c] / scale - code) ** 2
+            length += code * code
+        scales[row] = np.float32(scale) if largest > 0 else np.float32(0)
+        if largest > 0:
+            slip, reach = max(slip, error), max(reach, length)
+    return np.sqrt(slip), np.sqrt(reach)
+
+
+@kernel
+def _is_among(row: Any, ordered: Any, start: Any, end: Any) -> Any:
+    while start < end:
+        middle = (start + end) // 2
+        if ordered[middle] < row:
+            start = middle + 1
+        else:
+            end = middle
+    return start
+
+
+@kernel
+def _raise_least(heap: Any, value: Any) -> Any:
+    """Put ``value`` in place of the least of a heap."""
+    place, size = 0, len(heap)
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= value:
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = value
+
+
+@kernel
+def _drop_hopeless(rows: Any, scores: Any, n_found: Any, scales: Any, slack: Any, threshold: Any) -> Any:
+    kept = 0
+    for i in range(n_found):
+        if scores[i] + slack * scales[rows[i]] >= threshold:
+            rows[kept], scores[kept] = rows[i], scores[i]
+            kept += 1
+    return kept
+
+
+@kernel
+def _take(
+    mask: Any,
+    first: Any,
+    scores: Any,
+    scales: Any,
+    n_items: Any,
+    factors: Any,
+    leeway: Any,
+    unwanted: Any,
+    allowed: Any,
+    heap: Any,
+    rows: Any,
+    found: Any,
+    n_found: Any,
+) -> Any:
+    """Take the hits of one group as candidates and raise the threshold; return how many there are now.
+
+    ``factors[1]`` is the slack, ``factors[2]`` the threshold; -1 is returned where there is no room left.
+    """
+    slack, threshold = factors[1], factors[2]
+    while mask != 0:
+        place = first_bit(mask)
+        mask &= mask - np.uint64(1)
+        row = first + place
+        room = slack * scales[row]
+        score = scores[place]
+        if row >= n_items or not score + room >= threshold:
+            continue
+        if len(allowed) > 0 and not allowed[row]:
+            continue
+        at = _is_among(row, unwanted, 0, len(unwanted))
+        if at < len(unwanted) and unwanted[at] == row:
+            continue
+        if n_found == len(rows):
+            n_found = _drop_hopeless(rows, found, n_found, scales, slack, threshold)
+            if 2 * n_found > len(rows):
+                factors[2] = threshold
+                return -1
+        rows[n_found], found[n_found] = row, score
+        n_found += 1
+        if score - room > heap[0]:
+            _raise_least(heap, score - room)
+            low = np.float64(heap[0])
+            threshold = np.float32(low - leeway - _ROUNDING * abs(low))
+    factors[2] = threshold
+    return n_found
+
+
+@kernel
+def candidates_of_scores(
+    scores: Any,
+    scales: Any,
+    n_items: Any,
+    factors: Any,
+    leeway: Any,
+    unwanted: Any,
+    allowed: Any,
+    heap: Any,
+    rows: Any,
+    found: Any,
+) -> Any:
+    """Find the candidates among bounded scores; return their number, or -1 where there are too many.
+
+    Parameters
+    ----------
+    scores, scales : ndarray of float32, shape (n,)
+        ``n`` is a multiple of 64, and the scales past ``n_items`` are nan.
+    factors : ndarray of float32, shape (3,)
+        The unit, unused here, the slack, and the threshold, which is raised.
+    leeway : float
+        What is taken off the threshold besides, for errors that no row's scale tells.
+    unwanted : ndarray of int32
+        Rows that are left out, ascending.
+    allowed : ndarray of bool, shape (n_items,) or (0,)
+        Rows that may come; all, if it is empty.
+    heap : ndarray of float32, shape (k,)
+        Filled with -inf.
+    rows, found : ndarray of int32 and float32
+        Room for the candidates and their scores; they come by ascending row.
+    """
+    n_found = 0
+    scored, scaled = scores.ctypes.data, scales.ctypes.data
+    for first in range(0, n_items, GROUP):
+        mask = reached(np.uintp(scored + first * 4), np.uintp(scaled + first * 4), factors[1], factors[2])
+        if mask != 0:
+            n_found = _take(
+                mask, first, scores[first : first + GROUP], scales, n_items, factors, leeway, unwanted,
+                allowed, heap, rows, found, n_found,
+            )  # fmt: skip
+            if n_found < 0:
+                return -1
+    return _drop_hopeless(rows, found, n_found, scales, factors[1], factors[2])
+
+
+@kernel
+def scores_of_codes(codes: Any, scales: Any, words: Any, starts: Any, factors: Any, scores: Any) -> Any:
+    """Write the bounded scores of all rows for one query; ``scores`` is as long as ``scales``."""
+    masks = np.empty(2, np.uint64)
+    n_quads = codes.shape[1]
+    coded, scaled, written = codes.ctypes.data, scales.ctypes.data, scores.ctypes.data
+    for group in range(len(scales) // GROUP):
+        byte_products(
+            np.uintp(coded + group * n_quads * GROUP * 4), np.uintp(words.ctypes.data), n_quads,
+            np.uintp(starts.ctypes.data), np.uintp(factors.ctypes.data),
+            np.uintp(scaled + group * GROUP * 4), np.uintp(written + group * GROUP * 4),
+            np.uintp(masks.ctypes.data),
+        )  # fmt: skip
+
+
+@kernel
+def candidates_of_codes(
+    codes: Any,
+    scales: Any,
+    n_items: Any,
+    words: Any,
+    starts: Any,
+    factors: Any,
+    leeway: Any,
+    unwanted: Any,
+    bounds: Any,
+    allowed: Any,
+    heaps: Any,
+    rows: Any,
+    found: Any,
+    counts: Any,
+) -> Any:
+    """Scan the codes for some queries, two at a time, and find the candidates of each.
+
+    ``words``, ``starts`` and ``factors`` are those of pairs of queries side by side, the last pair's second
+    query being a copy where their number is odd; with one query alone, its own. ``unwanted[bounds[q] :
+    bounds[q + 1]]`` are the rows left out for query ``q``; the rest is as in :func:`candidates_of_scores`,
+    one row a query. ``counts`` receives the numbers of candidates.
+    """
+    n_queries, n_quads = len(counts), codes.shape[1]
+    step = 1 if n_queries == 1 else 2
+    scores, masks = np.empty(2 * GROUP, np.float32), np.zeros(2, np.uint64)
+    coded, scaled, out, hits = codes.ctypes.data, scales.ctypes.data, scores.ctypes.data, masks.ctypes.data
+    counts[:] = 0
+    for begin in range(0, n_items, _ROWS_AT_A_TIME):
+        end = min(begin + _ROWS_AT_A_TIME, n_items)
+        for query in range(0, n_queries, step):
+            asked = words.ctypes.data + query * n_quads * 8
+            start, factor = starts.ctypes.data + query * 8, factors.ctypes.data + query * 12
+            for first in range(begin, end, GROUP):
+                here, beside = np.uintp(coded + first * n_quads * 4), np.uintp(scaled + first * 4)
+                if step == 1:
+                    byte_products(
+                        here, np.uintp(asked), n_quads, np.uintp(start), np.uintp(factor), beside,
+                        np.uintp(out), np.uintp(hits),
+                    )  # fmt: skip
+                else:
+                    byte_products_of_two(
+                        here, np.uintp(asked), n_quads, np.uintp(start), np.uintp(factor), beside,
+                        np.uintp(out), np.uintp(hits),
+                    )  # fmt: skip
+                for one in range(step):
+                    own = query + one
+                    if masks[one] != 0 and own < n_queries and counts[own] >= 0:
+                        counts[own] = _take(
+                            masks[one], first, scores[one * GROUP : (one + 1) * GROUP], scales, n_items,
+                            factors[own], leeway[own], unwanted[bounds[own] : bounds[own + 1]], allowed,
+                            heaps[own], rows[own], found[own], counts[own],
+                        )  # fmt: skip
+    for own in range(n_queries):
+        if counts[own] > 0:
+            counts[own] = _drop_hopeless(
+                rows[own], found[own], counts[own], scales, factors[own, 1], factors[own, 2]
+            )
+
+
+@kernel
+def exact_scores(
+    dense: Any,
+    query: Any,
+    starts: Any,
+    lengths: Any,
+    indices: Any,
+    data: Any,
+    thin_query: Any,
+    rows: Any,
+    scores: Any,
+) -> Any:
+    """Write the inner products of one query with some rows, dense and sparse part together, in float64.
+
+    Parameters
+    ----------
+    dense : ndarray of float32, shape (n_items, dim)
+    query : ndarray of float64, shape (dim,)
+    starts, lengths, indices, data : ndarray
+        The sparse part: row ``i`` has the entries from ``starts[i]`` on.
+    thin_query : ndarray of float64
+        The query in the columns of the sparse part.
+    """
+    for i in range(len(rows)):
+        row = rows[i]
+        total = 0.0
+        for c in range(len(query)):
+            total += np.float64(dense[row, c]) * query[c]
+        if len(thin_query) > 0:
+            for at in range(starts[row], starts[row] + lengths[row]):
+                total += np.float64(data[at]) * thin_query[indices[at]]
+        scores[i] = total
+
+
+def warm() -> None:
+    """Compile the kernels of this module on a few rows."""
+    vectors, rows = np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32)
+    codes, scales = np.zeros((1, 1, GROUP, 4), np.uint8), np.full(GROUP, np.nan, np.float32)
+    encode_rows(vectors, rows, np.zeros(4), np.ones(4), codes, scales)
+    nothing, everything, found = np.empty(0, np.int32), np.empty(0, np.bool_), np.empty((2, 8), np.float32)
+    some, heaps = np.empty((2, 8), np.int32), np.full((2, 1), -np.inf, np.float32)
+    factors = np.array([[1, 1, -np.inf]] * 2, dtype=np.float32)
+    candidates_of_scores(
+        np.zeros(GROUP, np.float32),
+        scales,
+        4,
+        factors[0],
+        0.0,
+        nothing,
+        everything,
+        heaps[0],
+        some[0],
+        found[0],
+    )
+    counts, words, starts = np.zeros(2, np.int64), np.zeros((2, 1, 2, 4), np.int8), np.zeros((2, 2), np.int32)
+    if has_byte_products():
+        scores_of_codes(codes, scales, words[0], starts[0], factors[0], np.empty(GROUP, np.float32))
+        candidates_of_codes(
+            codes, scales, 4, words, starts, factors, np.zeros(2), nothing, np.zeros(3, np.int64), everything,
+            heaps, some, found, counts,
+        )  # fmt: skip
+    long, doubles = np.zeros(4, np.int64), np.ones(4)
+    exact_scores(vectors, doubles, long, long, nothing, vectors[0], doubles, rows, np.empty(4))
