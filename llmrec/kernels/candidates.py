@@ -23,6 +23,7 @@ from llmrec.kernels.vectors import (
 __all__ = [
     "candidates_of_codes",
     "candidates_of_scores",
+    "encode_queries",
     "encode_rows",
     "exact_scores",
     "scores_of_codes",
@@ -31,7 +32,10 @@ __all__ = [
 
 _ROWS_AT_A_TIME = 2048
 # Rounding to float32, of a score and of the threshold itself, as a share of the number.
-_ROUNDING = 2.0**-21
+_ROUNDING = 2.0**-20
+# Sixteen bits in two signed bytes: 128 * 127 at most in the upper one.
+_LARGEST_WORD = 16_256.0
+_LEAST_UNIT = 1e-30
 
 
 @kernel
@@ -63,6 +67,64 @@ def encode_rows(vectors: Any, rows: Any, centre: Any, width: Any, codes: Any, sc
         if largest > 0:
             slip, reach = max(slip, error), max(reach, length)
     return np.sqrt(slip), np.sqrt(reach)
+
+
+@kernel
+def encode_queries(
+    queries: Any,
+    scale: Any,
+    centre: Any,
+    width: Any,
+    bounds: Any,
+    words: Any,
+    starts: Any,
+    factors: Any,
+    sums: Any,
+) -> Any:
+    """Write queries, divided by ``scale``, as numbers of sixteen bits in two signed bytes.
+
+    Parameters
+    ----------
+    queries : ndarray of float64, shape (n, dim)
+    bounds : ndarray of float64, shape (2,)
+        The largest error and the largest length of a row, as :func:`encode_rows` returns them.
+    words : ndarray of int8, shape (n_tuples, n_quads, step, 2, 4)
+        Filled with zeros; ``step`` queries lie side by side.
+    starts, factors : ndarray of shape (n_tuples * step, 2) and (n_tuples * step, 3)
+    sums : ndarray of float64, shape (n, 3)
+        Receives the leeway, the reach, and what the centre adds to each score.
+    """
+    step, n_columns = words.shape[2], queries.shape[1]
+    values = np.empty(n_columns, np.float64)
+    for query in range(len(queries)):
+        largest, length, error, shared, parts = 0.0, 0.0, 0.0, 0.0, 0.0
+        for c in range(n_columns):
+            value = queries[query, c] / scale[query]
+            shared += value * centre[c]
+            parts += abs(value * centre[c])
+            values[c] = value * width[c]
+            length += values[c] * values[c]
+            largest = max(largest, abs(values[c]))
+        unit = np.float64(np.float32(max(largest / _LARGEST_WORD, _LEAST_UNIT)))
+        own = words[query // step]
+        place = query % step
+        high_sum, low_sum = 0, 0
+        for c in range(n_columns):
+            whole = max(-_LARGEST_WORD, min(_LARGEST_WORD, np.rint(values[c] / unit)))
+            error += (values[c] - unit * whole) ** 2
+            high = (np.int64(whole) + 64) >> 7
+            low = np.int64(whole) - 128 * high
+            own[c // 4, place, 0, c % 4], own[c // 4, place, 1, c % 4] = high, low
+            high_sum += high
+            low_sum += low
+        starts[query, 0], starts[query, 1] = -128 * high_sum, -128 * low_sum
+        length, error = np.sqrt(length), np.sqrt(error)
+        reach = (length + error) * (bounds[0] + bounds[1])
+        slack = length * bounds[0] + error * bounds[1] + 2 * _ROUNDING * reach
+        factors[query, 0], factors[query, 1], factors[query, 2] = unit, slack, -np.inf
+        # What the centre adds is the same for all items, but final scores are rounded with it.
+        sums[query, 0] = 2 * _ROUNDING * abs(shared) + 1e-13 * parts + 1e-36
+        sums[query, 1], sums[query, 2] = reach, shared
 
 
 @kernel
@@ -328,9 +390,17 @@ def warm() -> None:
         some[0],
         found[0],
     )
-    counts, words, starts = np.zeros(2, np.int64), np.zeros((2, 1, 2, 4), np.int8), np.zeros((2, 2), np.int32)
+    counts, words, starts = (
+        np.zeros(2, np.int64),
+        np.zeros((1, 1, 2, 2, 4), np.int8),
+        np.zeros((2, 2), np.int32),
+    )
+    asked = np.eye(2, 4)
+    encode_queries(
+        asked, np.ones(2), np.zeros(4), np.ones(4), np.ones(2), words, starts, factors, np.empty((2, 3))
+    )
     if has_byte_products():
-        scores_of_codes(codes, scales, words[0], starts[0], factors[0], np.empty(GROUP, np.float32))
+        scores_of_codes(codes, scales, words[0, :, 0], starts[0], factors[0], np.empty(GROUP, np.float32))
         candidates_of_codes(
             codes, scales, 4, words, starts, factors, np.zeros(2), nothing, np.zeros(3, np.int64), everything,
             heaps, some, found, counts,

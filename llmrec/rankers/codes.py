@@ -24,9 +24,6 @@ _GROUP = 64
 _SAMPLE = 65_536
 # Columns that hardly vary are coded as if they did so much, as a share of their mean and of the widest.
 _LEAST_SPREAD = 1 / 32
-# Sixteen bits of a query in two signed bytes: 128 * 127 + 63 at most.
-_LARGEST_WORD = 16_256
-_LEAST_UNIT = 1e-30
 # Float32 rounding of a handful of operations, as a share of the length of what is summed.
 _ROUNDING = 2.0**-20
 _EPSILON = 2.0**-24
@@ -37,6 +34,7 @@ _LONGEST = 1e30
 class Scan(NamedTuple):
     """What is prepared of some queries: the arrays that the kernels read, a row a query.
 
+    Paired queries lie side by side in ``words``; where their number is odd, the last has none beside it.
     ``factors`` holds unit, slack and threshold; ``leeway`` errors that are no row's; ``reach`` is the largest
     absolute score a row of scale 1 can have; ``shared`` is what bounded scores lack, the same for all rows.
     """
@@ -67,8 +65,8 @@ class Codes(ABC):
         """Take changed and new rows of ``vectors``, which are all as they are now."""
 
     @abstractmethod
-    def plan(self, queries: DoubleArray) -> Scan:
-        """Prepare queries of about length 1, ``(n, dim)``."""
+    def plan(self, queries: DoubleArray, scale: DoubleArray, *, paired: bool = False) -> Scan:
+        """Prepare queries, ``(n, dim)``, divided by ``scale``, to lengths near 1."""
 
     @abstractmethod
     def write_scores(self, scan: Scan, some: slice, scores: FloatArray) -> None:
@@ -140,33 +138,26 @@ class ByteCodes(Codes):
         self.slip, self.length = max(self.slip, slip), max(self.length, length)
         self._note_largest(rows)
 
-    def plan(self, queries: DoubleArray) -> Scan:
-        """Prepare queries of about length 1, ``(n, dim)``."""
-        n_queries, n_columns = queries.shape
-        scaled = queries * self.width
-        units = np.maximum(np.abs(scaled).max(axis=1, initial=0) / _LARGEST_WORD, _LEAST_UNIT)
-        units = units.astype(np.float32)
-        whole = np.clip(np.rint(scaled / units[:, None]), -_LARGEST_WORD, _LARGEST_WORD).astype(np.int32)
-        error = np.linalg.norm(scaled - units[:, None].astype(np.float64) * whole, axis=1)
-        reach = (np.linalg.norm(scaled, axis=1) + error) * (self.length + self.slip)
-        slack = np.linalg.norm(scaled, axis=1) * self.slip + error * self.length + _ROUNDING * reach
-        high = (whole + 64) >> 7
-        planes = np.zeros((n_queries, 4 * self.codes.shape[1], 2), dtype=np.int8)
-        planes[:, :n_columns, 0], planes[:, :n_columns, 1] = high, whole - 128 * high
-        words = planes.reshape(n_queries, -1, 4, 2).transpose(0, 1, 3, 2)
-        starts = -128 * planes.sum(axis=1, dtype=np.int32)
-        factors = np.stack([units, slack * (1 + _ROUNDING), np.full(n_queries, -np.inf)], axis=1)
-        # What the centre adds is the same for all items, but final scores are rounded with it.
-        shared = queries @ self.centre
-        leeway = 2 * _ROUNDING * np.abs(shared) + 1e-13 * (np.abs(queries) @ np.abs(self.centre)) + 1e-36
-        return Scan(np.ascontiguousarray(words), starts, factors.astype(np.float32), leeway, reach, shared)
+    def plan(self, queries: DoubleArray, scale: DoubleArray, *, paired: bool = False) -> Scan:
+        """Prepare queries, divided by ``scale``."""
+        from llmrec.kernels.candidates import encode_queries
+
+        step = 2 if paired else 1
+        n_tuples = -(-len(queries) // step)
+        words = np.zeros((n_tuples, self.codes.shape[1], step, 2, 4), dtype=np.int8)
+        starts = np.zeros((n_tuples * step, 2), dtype=np.int32)
+        factors = np.zeros((n_tuples * step, 3), dtype=np.float32)
+        sums = np.empty((len(queries), 3))
+        bounds = np.array([self.slip, self.length])
+        encode_queries(queries, scale, self.centre, self.width, bounds, words, starts, factors, sums)
+        return Scan(words, starts, factors, sums[:, 0], sums[:, 1], sums[:, 2])
 
     def write_scores(self, scan: Scan, some: slice, scores: FloatArray) -> None:
         """Write the bounded scores of all rows for some queries, less what the centre adds to each."""
         from llmrec.kernels.candidates import scores_of_codes
 
         for words, starts, factors, own in zip(
-            scan.words[some], scan.starts[some], scan.factors[some], scores, strict=True
+            scan.words[some, :, 0], scan.starts[some], scan.factors[some], scores, strict=True
         ):
             scores_of_codes(self.codes, self.scales, words, starts, factors, own)
 
@@ -192,8 +183,9 @@ class FloatCodes(Codes):
             self.scales[rows] = np.nextafter(lengths.astype(np.float32), np.float32(np.inf))
         self._note_largest(rows)
 
-    def plan(self, queries: DoubleArray) -> Scan:
-        """Prepare queries of about length 1, ``(n, dim)``."""
+    def plan(self, queries: DoubleArray, scale: DoubleArray, *, paired: bool = False) -> Scan:
+        """Prepare queries, ``(n, dim)``, divided by ``scale``, to lengths near 1."""
+        queries = queries / scale[:, None]
         n_queries, n_columns = queries.shape
         lengths = np.linalg.norm(queries, axis=1)
         slack = (n_columns + 4) * _EPSILON * lengths * (1 + _ROUNDING)

@@ -91,7 +91,7 @@ class ExactRanker(Ranker):
         allowed = None if allow is None else self._check_allowed(allow)
         parts = [
             self._rank_some(
-                self.prepare(queries[start : start + _QUERIES_AT_A_TIME]),
+                self.prepare(_some(queries, start)),
                 k,
                 None if exclude is None else exclude[start : start + _QUERIES_AT_A_TIME],
                 allowed,
@@ -193,6 +193,13 @@ class ExactRanker(Ranker):
             yield block, self.items_[start : start + block_size] if allowed is None else self.items_[block]
 
 
+def _some(queries: Matrix, start: int) -> Matrix:
+    """Return a few hundred queries from ``start`` on; all as they are, where there are no more."""
+    if queries.shape[0] <= _QUERIES_AT_A_TIME:
+        return queries
+    return queries[start : start + _QUERIES_AT_A_TIME]
+
+
 def _check_vectors(vectors: Any, name: str) -> Matrix:
     if isinstance(vectors, JoinedVectors):
         return JoinedVectors(
@@ -249,6 +256,8 @@ def top_columns(scores: FloatArray, k: int) -> tuple[Any, FloatArray]:
 def _stacked(parts: list[tuple[IntArray, FloatArray]]) -> tuple[IntArray, FloatArray]:
     if not parts:
         return np.empty((0, 0), dtype=np.int32), np.empty((0, 0), dtype=np.float32)
+    if len(parts) == 1:
+        return parts[0]
     width = max(rows.shape[1] for rows, _ in parts)
     pads = [((0, 0), (0, width - rows.shape[1])) for rows, _ in parts]
     rows = [np.pad(rows, pad, constant_values=-1) for (rows, _), pad in zip(parts, pads, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.growing_rows import GrowingRows
+from llmrec.growing_rows import GrowingRows, RowSlots
 from llmrec.rankers.codes import ByteCodes, Codes, FloatCodes, Scan, codes_of
 from llmrec.rankers.postings import Postings
 from llmrec.threads import map_threads
@@ -39,13 +39,13 @@ _FEW_CANDIDATES = 64
 
 _scratch = threading.local()
 # In place of a sparse part, where there is none.
-_NO_ROWS = (
+_NO_ROWS = RowSlots(
     np.empty(0, dtype=np.int64),
     np.empty(0, dtype=np.int64),
     np.empty(0, dtype=np.int32),
     np.empty(0, dtype=np.float32),
-    np.empty(0, dtype=np.float64),
 )
+_NOTHING = np.empty(0, dtype=np.float64)
 
 Found = tuple["IntArray", DoubleArray]
 """Rows and float64 scores of one query, in no order, the best ``k`` among them."""
@@ -84,7 +84,7 @@ class ItemSearch:
         self.postings = None if self.thin is None else Postings(self.thin)
         self.longest_thin = 0.0
         if self.thin is not None:
-            self._note_longest(self.thin[np.arange(self.thin.shape[0])])
+            self._note_longest(self.thin)
 
     def _take(self, items: Matrix) -> None:
         self.items = items
@@ -92,6 +92,7 @@ class ItemSearch:
         self.thin: GrowingRows | None = None
         if joined or sparse.issparse(items):
             self.thin = items.sparse if joined else items
+        self.slots = _NO_ROWS if self.thin is None else self.thin.slots()
         dense = items.dense if joined else items
         self.dense: FloatArray = (
             np.zeros((items.shape[0], 0), dtype=np.float32) if sparse.issparse(dense) else dense
@@ -165,17 +166,18 @@ class ItemSearch:
 
     def _scan(self, asked: _Asked) -> list[Found]:
         # Lengths near 1, so that nothing under- or overflows; exact scores are those of the queries as given.
-        scale = np.linalg.norm(asked.dense, axis=1)
+        scale = np.sqrt(np.einsum("ij,ij->i", asked.dense, asked.dense))
         if asked.thin is not None:
             scale += [np.linalg.norm(values.astype(np.float64)) for _, values in asked.thin]
         scale[scale == 0] = 1.0
-        scan = self.codes.plan(asked.dense / scale[:, None])
+        by_codes = isinstance(self.codes, ByteCodes) and self.postings is None
+        scan = self.codes.plan(asked.dense, scale, paired=by_codes and len(scale) > 1)
         room = max(_LEAST_ROOM, 8 * asked.k, self.codes.n_items // _ROOM_SHARE)
         rows = np.empty((len(scale), room), dtype=np.int32)
         scores = np.empty((len(scale), room), dtype=np.float32)
         heaps = np.full((len(scale), asked.k), -np.inf, dtype=np.float32)
-        if isinstance(self.codes, ByteCodes) and self.postings is None:
-            counts = self._scan_codes(self.codes, asked, scan, heaps, rows, scores)
+        if by_codes:
+            counts = self._scan_codes(asked, scan, heaps, rows, scores)
         else:
             counts = self._scan_scores(asked, scan, scale, heaps, rows, scores)
         found = []
@@ -189,22 +191,16 @@ class ItemSearch:
                 found.append(self._settled(asked, scan, query, *own, float(scale[query])))
         return found
 
-    @staticmethod
     def _scan_codes(
-        codes: ByteCodes, asked: _Asked, scan: Scan, heaps: FloatArray, rows: IntArray, scores: FloatArray
+        self, asked: _Asked, scan: Scan, heaps: FloatArray, rows: IntArray, scores: FloatArray
     ) -> npt.NDArray[np.int64]:
         from llmrec.kernels.candidates import candidates_of_codes
 
-        n_queries = len(heaps)
-        words, starts, factors = scan.words, scan.starts, scan.factors
-        if n_queries > 1:
-            words, starts, factors = (_even(one) for one in (words, starts, factors))
-            pairs = words.reshape(-1, 2, *words.shape[1:])
-            words = np.ascontiguousarray(pairs.transpose(0, 2, 1, 3, 4))
-        counts = np.zeros(n_queries, dtype=np.int64)
+        codes: Any = self.codes
+        counts = np.zeros(len(heaps), dtype=np.int64)
         bounds = np.concatenate([[0], np.cumsum([len(one) for one in asked.unwanted])]).astype(np.int64)
         candidates_of_codes(
-            codes.codes, codes.scales, codes.n_items, words, starts, factors, 2 * scan.leeway,
+            codes.codes, codes.scales, codes.n_items, scan.words, scan.starts, scan.factors, 2 * scan.leeway,
             np.concatenate(asked.unwanted), bounds, asked.allowed, heaps, rows, scores, counts,
         )  # fmt: skip
         return counts
@@ -265,12 +261,12 @@ class ItemSearch:
 
         scores = np.empty(len(rows))
         if self.thin is None or asked.thin is None:
-            exact_scores(self.dense, asked.dense[query], *_NO_ROWS, rows, scores)
+            exact_scores(self.dense, asked.dense[query], *self.slots, _NOTHING, rows, scores)
             return scores
         columns, values = asked.thin[query]
         spread = _buffer("query", self.thin.shape[1], np.float64)
         spread[columns] = values
-        exact_scores(self.dense, asked.dense[query], *self.thin.slots(), spread, rows, scores)
+        exact_scores(self.dense, asked.dense[query], *self.slots, spread, rows, scores)
         spread[columns] = 0
         return scores
 
@@ -286,11 +282,6 @@ def _buffer(name: str, size: int, dtype: Any) -> npt.NDArray[Any]:
 
 def _ordered(rows: IntArray) -> IntArray:
     return np.sort(np.asarray(rows, dtype=np.int32))
-
-
-def _even(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an array with an even number of rows, the last one twice if need be."""
-    return array if len(array) % 2 == 0 else np.concatenate([array, array[-1:]])
 
 
 def _parts(queries: Matrix, n_dense: int) -> tuple[DoubleArray, list[tuple[IntArray, FloatArray]] | None]:
