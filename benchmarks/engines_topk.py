@@ -2,9 +2,8 @@
 
 The vectors are those of latent semantic analysis (TF-IDF, then a truncated SVD to ``--dim`` columns) of
 the texts in the folders of ``--data`` (default: the variable LLMREC_DATA), each with an ``items.csv.gz`` that
-has a
-column ``text`` or ``title``. More items than texts are blends of two texts' vectors with noise, by seed. Queries
-are such vectors, too; each leaves out 100 items, every other one of its best 200.
+has a column ``text`` or ``title``. More items than texts are blends of two texts' vectors with noise, by
+seed. Queries are such vectors, too; each leaves out 100 items, every other one of its best 200.
 
 `timing.py` says how to make the environment for the peers, which are left out where they are missing.
 

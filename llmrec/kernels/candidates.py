@@ -21,6 +21,7 @@ from llmrec.kernels.vectors import (
 )
 
 __all__ = [
+    "best_of_codes",
     "candidates_of_codes",
     "candidates_of_scores",
     "encode_queries",
@@ -370,6 +371,38 @@ def exact_scores(
         scores[i] = total
 
 
+@kernel
+def best_of_codes(
+    codes: Any, scales: Any, dense: Any, query: Any, centre: Any, width: Any, bounds: Any, unwanted: Any,
+    allowed: Any, k: Any, rows: Any, scores: Any,
+) -> Any:  # fmt: skip
+    """Do all for one dense query: encode it, scan, and score the candidates exactly.
+
+    ``rows`` and ``scores``, int32 and float64, have room for the candidates, which come by ascending row.
+    Returned is their number, or -1 where there are too many.
+    """
+    length = 0.0
+    for c in range(query.shape[1]):
+        length += query[0, c] * query[0, c]
+    scale = np.array([np.sqrt(length) if length > 0 else 1.0])
+    words, starts = np.zeros((1, codes.shape[1], 1, 2, 4), np.int8), np.empty((1, 2), np.int32)
+    factors, sums = np.empty((1, 3), np.float32), np.empty((1, 3), np.float64)
+    encode_queries(query, scale, centre, width, bounds, words, starts, factors, sums)
+    found, heap = np.empty((1, len(rows)), np.float32), np.full((1, k), np.float32(-np.inf))
+    counts, ends = np.zeros(1, np.int64), np.array([0, len(unwanted)])
+    places = rows.reshape(1, len(rows))
+    candidates_of_codes(
+        codes, scales, len(dense), words, starts, factors, 2 * sums[:, 0], unwanted, ends, allowed, heap,
+        places, found, counts,
+    )  # fmt: skip
+    n_found, none = max(counts[0], 0), np.empty(0, np.int64)
+    thin = (none, none, np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.float64))
+    exact_scores(
+        dense, query[0], thin[0], thin[1], thin[2], thin[3], thin[4], rows[:n_found], scores[:n_found]
+    )
+    return counts[0]
+
+
 def warm() -> None:
     """Compile the kernels of this module on a few rows."""
     vectors, rows = np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32)
@@ -401,6 +434,10 @@ def warm() -> None:
     )
     if has_byte_products():
         scores_of_codes(codes, scales, words[0, :, 0], starts[0], factors[0], np.empty(GROUP, np.float32))
+        best_of_codes(
+            codes, scales, vectors, asked[:1], np.zeros(4), np.ones(4), np.ones(2), nothing, everything, 1,
+            some[0], np.empty(8),
+        )  # fmt: skip
         candidates_of_codes(
             codes, scales, 4, words, starts, factors, np.zeros(2), nothing, np.zeros(3, np.int64), everything,
             heaps, some, found, counts,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from llmrec.vectors import grown
 
 if TYPE_CHECKING:
-    from llmrec.base import FloatArray, IntArray
+    from llmrec.base import BoolArray, FloatArray, IntArray
 
 __all__ = ["ByteCodes", "Codes", "FloatCodes", "Scan", "codes_of"]
 
@@ -151,6 +151,26 @@ class ByteCodes(Codes):
         bounds = np.array([self.slip, self.length])
         encode_queries(queries, scale, self.centre, self.width, bounds, words, starts, factors, sums)
         return Scan(words, starts, factors, sums[:, 0], sums[:, 1], sums[:, 2])
+
+    def best(
+        self,
+        vectors: FloatArray,
+        query: DoubleArray,
+        unwanted: IntArray,
+        allowed: BoolArray,
+        k: int,
+        rows: IntArray,
+        scores: DoubleArray,
+    ) -> int:
+        """Write candidates of one query, ``(1, dim)``, and their exact scores; see the kernel."""
+        from llmrec.kernels.candidates import best_of_codes
+
+        bounds = np.array([self.slip, self.length])
+        count: int = best_of_codes(
+            self.codes, self.scales, vectors, query, self.centre, self.width, bounds, unwanted, allowed, k,
+            rows, scores,
+        )  # fmt: skip
+        return count
 
     def write_scores(self, scan: Scan, some: slice, scores: FloatArray) -> None:
         """Write the bounded scores of all rows for some queries, less what the centre adds to each."""

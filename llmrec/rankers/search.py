@@ -155,6 +155,8 @@ class ItemSearch:
         if allowed is not None:
             asked = asked._replace(allowed=np.zeros(n_items, dtype=np.bool_))
             asked.allowed[allowed] = True
+        if n_queries == 1:
+            return [self._one(asked)]
         parts = [slice(start, start + _QUERIES_A_PART) for start in range(0, n_queries, _QUERIES_A_PART)]
         found = map_threads(lambda part: self._scan(asked.some(part)), parts)
         return [one for part in found for one in part]
@@ -163,6 +165,19 @@ class ItemSearch:
         """Score each of some rows that the query may get."""
         left = rows[~np.isin(rows, asked.unwanted[query])] if len(asked.unwanted[query]) else rows
         return left, self._exact(asked, query, left)
+
+    def _one(self, asked: _Asked) -> Found:
+        """Answer one query; a dense one in a single call, unless it has many candidates."""
+        codes = self.codes
+        room = 2 * asked.k + _FEW_CANDIDATES
+        if isinstance(codes, ByteCodes) and self.postings is None:
+            rows, scores = np.empty(max(room, _LEAST_ROOM), dtype=np.int32), np.empty(max(room, _LEAST_ROOM))
+            count = codes.best(
+                self.dense, asked.dense, asked.unwanted[0], asked.allowed, asked.k, rows, scores
+            )
+            if count >= 0:
+                return rows[:count], scores[:count]
+        return self._scan(asked)[0]
 
     def _scan(self, asked: _Asked) -> list[Found]:
         # Lengths near 1, so that nothing under- or overflows; exact scores are those of the queries as given.
