@@ -339,16 +339,9 @@ def candidates_of_codes(
 
 @kernel
 def exact_scores(
-    dense: Any,
-    query: Any,
-    starts: Any,
-    lengths: Any,
-    indices: Any,
-    data: Any,
-    thin_query: Any,
-    rows: Any,
-    scores: Any,
-) -> Any:
+    dense: Any, query: Any, starts: Any, lengths: Any, indices: Any, data: Any, columns: Any, values: Any,
+    spread: Any, rows: Any, scores: Any,
+) -> Any:  # fmt: skip
     """Write the inner products of one query with some rows, dense and sparse part together, in float64.
 
     Parameters
@@ -357,18 +350,24 @@ def exact_scores(
     query : ndarray of float64, shape (dim,)
     starts, lengths, indices, data : ndarray
         The sparse part: row ``i`` has the entries from ``starts[i]`` on.
-    thin_query : ndarray of float64
-        The query in the columns of the sparse part.
+    columns, values : ndarray
+        The query's entries in the sparse part; those of one column are added up.
+    spread : ndarray of float64, shape (n_columns,)
+        Room for them, zeros before and after.
     """
+    for i in range(len(columns)):
+        spread[columns[i]] += np.float64(values[i])
     for i in range(len(rows)):
         row = rows[i]
         total = 0.0
         for c in range(len(query)):
             total += np.float64(dense[row, c]) * query[c]
-        if len(thin_query) > 0:
+        if len(columns) > 0:
             for at in range(starts[row], starts[row] + lengths[row]):
-                total += np.float64(data[at]) * thin_query[indices[at]]
+                total += np.float64(data[at]) * spread[indices[at]]
         scores[i] = total
+    for i in range(len(columns)):
+        spread[columns[i]] = 0.0
 
 
 @kernel
@@ -396,10 +395,11 @@ def best_of_codes(
         places, found, counts,
     )  # fmt: skip
     n_found, none = max(counts[0], 0), np.empty(0, np.int64)
-    thin = (none, none, np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.float64))
+    no_indices, no_data, no_room = np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.float64)
     exact_scores(
-        dense, query[0], thin[0], thin[1], thin[2], thin[3], thin[4], rows[:n_found], scores[:n_found]
-    )
+        dense, query[0], none, none, no_indices, no_data, no_indices, no_data, no_room, rows[:n_found],
+        scores[:n_found],
+    )  # fmt: skip
     return counts[0]
 
 
@@ -443,4 +443,5 @@ def warm() -> None:
             heaps, some, found, counts,
         )  # fmt: skip
     long, doubles = np.zeros(4, np.int64), np.ones(4)
-    exact_scores(vectors, doubles, long, long, nothing, vectors[0], doubles, rows, np.empty(4))
+    thin = (long, long, nothing, vectors[0], nothing, vectors[0, :0])
+    exact_scores(vectors, doubles, *thin, doubles, rows, np.empty(4))

@@ -45,7 +45,7 @@ _NO_ROWS = RowSlots(
     np.empty(0, dtype=np.int32),
     np.empty(0, dtype=np.float32),
 )
-_NOTHING = np.empty(0, dtype=np.float64)
+_NO_ENTRIES = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
 
 Found = tuple["IntArray", DoubleArray]
 """Rows and float64 scores of one query, in no order, the best ``k`` among them."""
@@ -183,7 +183,7 @@ class ItemSearch:
         # Lengths near 1, so that nothing under- or overflows; exact scores are those of the queries as given.
         scale = np.sqrt(np.einsum("ij,ij->i", asked.dense, asked.dense))
         if asked.thin is not None:
-            scale += [np.linalg.norm(values.astype(np.float64)) for _, values in asked.thin]
+            scale += [float(np.abs(values).max(initial=0)) for _, values in asked.thin]
         scale[scale == 0] = 1.0
         by_codes = isinstance(self.codes, ByteCodes) and self.postings is None
         scan = self.codes.plan(asked.dense, scale, paired=by_codes and len(scale) > 1)
@@ -247,8 +247,8 @@ class ItemSearch:
                 # Each addition may round off a share of all that has been added up.
                 share = (len(columns) + 4) * _EPSILON
                 scan.factors[query, 1] += share * float(scan.reach[query])
-                length = float(np.linalg.norm(values.astype(np.float64)))
-                scan.leeway[query] += share * length * self.longest_thin
+                total = float(np.abs(values).sum(dtype=np.float64))
+                scan.leeway[query] += share * total * self.longest_thin
             counts[query] = candidates_of_scores(
                 block[place], self.codes.scales, self.codes.n_items, scan.factors[query],
                 2 * scan.leeway[query], asked.unwanted[query], asked.allowed, heaps[query], rows[query],
@@ -275,14 +275,9 @@ class ItemSearch:
         from llmrec.kernels.candidates import exact_scores
 
         scores = np.empty(len(rows))
-        if self.thin is None or asked.thin is None:
-            exact_scores(self.dense, asked.dense[query], *self.slots, _NOTHING, rows, scores)
-            return scores
-        columns, values = asked.thin[query]
-        spread = _buffer("query", self.thin.shape[1], np.float64)
-        spread[columns] = values
-        exact_scores(self.dense, asked.dense[query], *self.slots, spread, rows, scores)
-        spread[columns] = 0
+        columns, values = _NO_ENTRIES if asked.thin is None else asked.thin[query]
+        spread = _buffer("query", 0 if self.thin is None else self.thin.shape[1], np.float64)
+        exact_scores(self.dense, asked.dense[query], *self.slots, columns, values, spread, rows, scores)
         return scores
 
 
@@ -313,8 +308,5 @@ def _entries(queries: Any) -> list[tuple[IntArray, FloatArray]]:
     if not sparse.issparse(queries):
         columns = [np.flatnonzero(own).astype(np.int32) for own in queries]
         return [(own, row[own]) for own, row in zip(columns, queries, strict=True)]
-    if not queries.has_canonical_format:
-        queries = queries.copy()
-        queries.sum_duplicates()
     ends = zip(queries.indptr[:-1].tolist(), queries.indptr[1:].tolist(), strict=True)
     return [(queries.indices[start:end].astype(np.int32), queries.data[start:end]) for start, end in ends]

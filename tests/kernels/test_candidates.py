@@ -97,9 +97,12 @@ def test_too_many_candidates_are_told():
 
 def test_exact_scores_are_float64_products_of_both_parts():
     dense, thin = normal(50, 9), sparse.csr_array(np.where(normal(50, 12) > 0.5, normal(50, 12, 1), 0))
-    query, thin_query = normal(1, 9, 2)[0].astype(np.float64), normal(1, 12, 3)[0].astype(np.float64)
+    query, columns = normal(1, 9, 2)[0].astype(np.float64), np.array([3, 11, 0, 3], np.int32)
+    values, spread = normal(1, 4, 3)[0], np.zeros(12)
+    thin_query = np.bincount(columns, values, 12)
     rows, scores = np.array([7, 0, 49, 7], np.int32), np.empty(4)
-    exact_scores(dense, query, *GrowingRows(thin).slots(), thin_query, rows, scores)
+    exact_scores(dense, query, *GrowingRows(thin).slots(), columns, values, spread, rows, scores)
+    assert not spread.any()
     expected = dense.astype(np.float64) @ query + thin.astype(np.float64) @ thin_query
     np.testing.assert_allclose(scores, expected[rows], rtol=1e-13)
 
