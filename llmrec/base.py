@@ -76,8 +76,10 @@ class Component(BaseEstimator):  # type: ignore[misc]
         Values are arrays, ``csr_array``, numbers, strings, lists and dicts of these, or components.
         Override it, with :meth:`set_state`, where a model keeps its state elsewhere.
         """
+        from llmrec.vectors import storable
+
         return {
-            name: value
+            name: storable(value)
             for name, value in vars(self).items()
             if name.endswith("_") and not name.startswith("_")
         }

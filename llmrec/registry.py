@@ -60,6 +60,7 @@ _BUILT_IN = {
         "dot": "llmrec.rankers:DotRanker",
         "dpp": "llmrec.rankers:DPPRanker",
         "euclidean": "llmrec.rankers:EuclideanRanker",
+        "hnsw": "llmrec.rankers:HNSWRanker",
         "mmr": "llmrec.rankers:MMRRanker",
         "pearson": "llmrec.rankers:PearsonRanker",
         "popularity-control": "llmrec.rankers:PopularityRanker",

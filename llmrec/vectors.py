@@ -23,6 +23,7 @@ __all__ = [
     "replace_rows",
     "row_norms",
     "row_sums",
+    "storable",
     "take_rows",
     "unit_rows",
 ]
@@ -63,12 +64,17 @@ class JoinedVectors:
 
     def get_state(self) -> dict[str, Any]:
         """Return both parts, for a model folder."""
-        return {"dense": self.dense, "sparse": self.sparse}
+        return {"dense": self.dense, "sparse": storable(self.sparse)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> JoinedVectors:
         """Build the vectors that gave ``state``."""
         return cls(state["dense"], state["sparse"])
+
+
+def storable(value: Any) -> Any:
+    """Return what a model folder takes: a plain ``csr_array`` for growing rows, all else as it is."""
+    return value.plain() if hasattr(value, "plain") and sparse.issparse(value) else value
 
 
 def join_columns(blocks: Sequence[Matrix]) -> Matrix:
@@ -245,7 +251,8 @@ def take_rows(vectors: Matrix, rows: IntArray) -> Matrix:
 def replace_rows(vectors: Matrix, rows: IntArray, replacements: Matrix) -> Matrix:
     """Return ``vectors`` with some rows replaced; rows past the end extend it.
 
-    A dense matrix is changed in place where it can be; a sparse one is built anew.
+    A matrix is changed in place where it can be: a dense one as :func:`grown` says, a sparse one once it is
+    a :class:`~llmrec.growing_rows.GrowingRows`, which the first call makes of it. Costs O(rows), amortised.
     """
     if isinstance(vectors, JoinedVectors):
         return JoinedVectors(
@@ -257,17 +264,8 @@ def replace_rows(vectors: Matrix, rows: IntArray, replacements: Matrix) -> Matri
         vectors = grown(vectors, n_rows)
         vectors[rows] = replacements
         return vectors
-    extended = sparse.csr_array(
-        (
-            vectors.data,
-            vectors.indices,
-            np.concatenate([vectors.indptr, np.full(n_rows - vectors.shape[0], vectors.indptr[-1])]),
-        ),
-        shape=(n_rows, vectors.shape[1]),
-    )
-    kept = np.ones(n_rows, dtype=np.float32)
-    kept[rows] = 0
-    placed = sparse.csr_array(
-        (np.ones(len(rows), dtype=np.float32), (rows, np.arange(len(rows)))), shape=(n_rows, len(rows))
-    )
-    return sparse.csr_array(scale_rows(extended, kept) + placed @ sparse.csr_array(replacements))
+    from llmrec.growing_rows import GrowingRows
+
+    growing = vectors if isinstance(vectors, GrowingRows) else GrowingRows(vectors, dtype=np.float32)
+    growing.replace(rows, replacements)
+    return growing

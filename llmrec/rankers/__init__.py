@@ -6,6 +6,7 @@ from llmrec.rankers.dot import DotRanker
 from llmrec.rankers.dpp import DPPRanker
 from llmrec.rankers.euclidean import EuclideanRanker
 from llmrec.rankers.exact import ExactRanker
+from llmrec.rankers.hnsw import HNSWRanker
 from llmrec.rankers.mmr import MMRRanker
 from llmrec.rankers.pearson import PearsonRanker
 from llmrec.rankers.popularity import PopularityRanker
@@ -18,6 +19,7 @@ __all__ = [
     "DotRanker",
     "EuclideanRanker",
     "ExactRanker",
+    "HNSWRanker",
     "MMRRanker",
     "PearsonRanker",
     "Pool",

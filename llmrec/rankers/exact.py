@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from llmrec.base import FloatArray, IntArray, Matrix, Ranker
+from llmrec.base import BoolArray, FloatArray, IntArray, Matrix, Ranker
 from llmrec.errors import DataError
 from llmrec.validation import check_fitted, check_integer, check_matrix
 from llmrec.vectors import JoinedVectors, replace_rows
@@ -22,6 +22,9 @@ __all__ = ["ExactRanker"]
 _QUERIES_AT_A_TIME = 256
 # Candidates beyond the k asked for, among which exact scores settle what rounding could have swapped.
 _SPARE_CANDIDATES = 8
+# Where these do not settle it, so many times as many are tried.
+_MORE_SPARE = 8
+_TIES = 2.0**-22
 
 
 class ExactRanker(Ranker):
@@ -54,6 +57,10 @@ class ExactRanker(Ranker):
         """
         return None
 
+    def rounding(self, queries: Matrix) -> npt.NDArray[np.float64] | None:
+        """Return how far :meth:`score` may be off, ``(n_queries,)``; None, the default, if not known."""
+        return None
+
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
         vectors = _check_vectors(item_vectors, "item_vectors")
@@ -84,7 +91,7 @@ class ExactRanker(Ranker):
         allowed = None if allow is None else self._check_allowed(allow)
         parts = [
             self._rank_some(
-                self.prepare(queries[start : start + _QUERIES_AT_A_TIME]),
+                self.prepare(_some(queries, start)),
                 k,
                 None if exclude is None else exclude[start : start + _QUERIES_AT_A_TIME],
                 allowed,
@@ -117,17 +124,42 @@ class ExactRanker(Ranker):
         allowed: IntArray | None,
         block_size: int,
     ) -> tuple[IntArray, FloatArray]:
-        rows, scores = self._candidates(queries, k + _SPARE_CANDIDATES, exclude, allowed, block_size)
-        left = scores > -np.inf
-        exact = self.rescore(queries, np.where(left, rows, 0))
-        if exact is not None:
-            scores = _finite(np.where(left, exact, -np.inf))
+        rows, scores, left = self._scored(queries, k, exclude, allowed, block_size)
         rows = np.where(left, rows, np.iinfo(np.int32).max)
         order = np.lexsort((rows, -scores), axis=1)[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
         left = scores > -np.inf
         width = int(left.sum(axis=1).max(initial=0))
         return np.where(left, rows, -1)[:, :width].astype(np.int32), scores[:, :width]
+
+    def _scored(
+        self,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None,
+        allowed: IntArray | None,
+        block_size: int,
+    ) -> tuple[IntArray, FloatArray, BoolArray]:
+        """Return the best ``k`` and some more with their exact scores, and which places are taken."""
+        spare = _SPARE_CANDIDATES
+        while True:
+            rows, scores = self._candidates(queries, k + spare, exclude, allowed, block_size)
+            left = scores > -np.inf
+            exact = self.rescore(queries, np.where(left, rows, 0))
+            if exact is None:
+                return rows, scores, left
+            settled = finite_scores(np.where(left, exact, -np.inf))
+            if rows.shape[1] < k + spare or self._is_settled(queries, scores[:, -1], settled, k):
+                return rows, settled, left
+            spare *= _MORE_SPARE
+
+    def _is_settled(self, queries: Matrix, last: FloatArray, exact: FloatArray, k: int) -> bool:
+        """Whether nothing behind the last candidate can be among the best ``k``."""
+        doubt = self.rounding(queries)
+        if doubt is None:
+            return True
+        worst = -np.partition(-exact, k - 1, axis=1)[:, k - 1].astype(np.float64)
+        return bool(np.all((last < worst - doubt - _TIES * np.abs(worst)) | (last == -np.inf)))
 
     def _candidates(
         self,
@@ -161,6 +193,13 @@ class ExactRanker(Ranker):
             yield block, self.items_[start : start + block_size] if allowed is None else self.items_[block]
 
 
+def _some(queries: Matrix, start: int) -> Matrix:
+    """Return a few hundred queries from ``start`` on; all as they are, where there are no more."""
+    if queries.shape[0] <= _QUERIES_AT_A_TIME:
+        return queries
+    return queries[start : start + _QUERIES_AT_A_TIME]
+
+
 def _check_vectors(vectors: Any, name: str) -> Matrix:
     if isinstance(vectors, JoinedVectors):
         return JoinedVectors(
@@ -170,7 +209,7 @@ def _check_vectors(vectors: Any, name: str) -> Matrix:
     return check_matrix(vectors, name)
 
 
-def _finite(scores: npt.NDArray[np.float64]) -> FloatArray:
+def finite_scores(scores: npt.NDArray[np.float64]) -> FloatArray:
     """Return float32 scores; -inf marks what is excluded."""
     if scores.size and scores.max() > np.finfo(np.float32).max:
         raise DataError(
@@ -217,6 +256,8 @@ def top_columns(scores: FloatArray, k: int) -> tuple[Any, FloatArray]:
 def _stacked(parts: list[tuple[IntArray, FloatArray]]) -> tuple[IntArray, FloatArray]:
     if not parts:
         return np.empty((0, 0), dtype=np.int32), np.empty((0, 0), dtype=np.float32)
+    if len(parts) == 1:
+        return parts[0]
     width = max(rows.shape[1] for rows, _ in parts)
     pads = [((0, 0), (0, width - rows.shape[1])) for rows, _ in parts]
     rows = [np.pad(rows, pad, constant_values=-1) for (rows, _), pad in zip(parts, pads, strict=True)]

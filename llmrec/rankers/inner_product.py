@@ -1,32 +1,56 @@
-"""Ranking by an inner product: one scan in float32, and the best few scored again in float64."""
+"""Ranking by an inner product: a scan finds the candidates, and float64 decides among them."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.base import FloatArray, IntArray, Matrix
-from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import JoinedVectors, dot, paired_dots
+from llmrec.growing_rows import GrowingRows
+from llmrec.rankers.exact import ExactRanker, finite_scores
+from llmrec.vectors import JoinedVectors, dot, paired_dots, row_norms
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from llmrec.rankers.search import Found, ItemSearch
 
 __all__ = ["InnerProductRanker"]
+
+# Fewer items are scored faster than a kernel is loaded.
+_LARGE_CATALOGUE = 4096
+_EPSILON = 2.0**-24
+
+_building = threading.Lock()
 
 
 class InnerProductRanker(ExactRanker):
     """Base of the rankers whose score is the inner product of prepared vectors.
 
-    A scan in float32 finds the candidates; their scores are then computed anew in float64. A blend of
-    views may be a small difference of large products, whose rounding would otherwise depend on how many
-    queries are asked at once.
+    A scan finds the candidates, whose scores are then computed anew in float64. The scan's own error has
+    a bound, and what may be among the best within it is a candidate, so that lists are those of float64
+    however many queries are asked at once.
+
+    Catalogues of 4,096 items and more are scanned as bytes where the processor has instructions for that
+    (AVX-512 VNNI), by columns in what is sparse, and compiled on first use; see :func:`llmrec.warmup`.
+    Smaller ones are scored by BLAS. A subclass with a ``score`` or ``rescore`` of its own is scored by that.
 
     Parameters
     ----------
     block_size : int, default 65536
-        Items scored at a time; bounds memory at ``min(n_queries, 256) * block_size * 4`` bytes.
+        Items scored at a time where scores are written out; bounds memory at
+        ``min(n_queries, 256) * block_size * 4`` bytes.
     """
+
+    # Derived from items_, made on first use, and never stored.
+    _search: ItemSearch | None = None
+    _by_column: tuple[Any, Any] | None = None
+    _longest: float | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -34,8 +58,13 @@ class InnerProductRanker(ExactRanker):
         if "score" in vars(cls) and "rescore" not in vars(cls):
             cls.rescore = ExactRanker.rescore  # type: ignore[assignment, method-assign]
 
+    def query_form(self, queries: Matrix) -> Matrix:
+        """Return prepared queries as the inner product takes them; the default, as they are."""
+        return queries
+
     def score(self, queries: Matrix, items: Any) -> FloatArray:
         """Return the inner products."""
+        queries = self.query_form(queries)
         if items is getattr(self, "items_", None) and not isinstance(items, np.ndarray):
             return self._score_all(queries)
         return dot(queries, items)
@@ -48,7 +77,7 @@ class InnerProductRanker(ExactRanker):
         """
         items = self.items_
         thin = items.sparse if isinstance(items, JoinedVectors) else items
-        kept = getattr(self, "_by_column", None)
+        kept = self._by_column
         if kept is None or kept[0] is not thin:
             kept = self._by_column = (thin, sparse.csr_array(thin.T))
         asked = queries.sparse if isinstance(queries, JoinedVectors) else queries
@@ -58,4 +87,91 @@ class InnerProductRanker(ExactRanker):
 
     def rescore(self, queries: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:
         """Return the inner products with the items in ``rows``, ``(n_queries, n)``, in float64."""
-        return paired_dots(queries, self.items_, rows)
+        return paired_dots(self.query_form(queries), self.items_, rows)
+
+    def rounding(self, queries: Matrix) -> npt.NDArray[np.float64]:
+        """Return how far off a float32 score of each query may be, ``(n_queries,)``."""
+        longest = self._longest
+        if longest is None:
+            longest = self._longest = float(row_norms(self.items_).max(initial=0))
+        n_terms = queries.shape[1]
+        thin = queries.sparse if isinstance(queries, JoinedVectors) else queries
+        if sparse.issparse(thin):
+            n_terms += int(np.diff(thin.indptr).max(initial=0)) - thin.shape[1]
+        # One product, one sum a term, and the sum of two parts; in float64, where nothing overflows.
+        return np.asarray((n_terms + 8) * _EPSILON * longest * row_norms(queries).astype(np.float64))
+
+    def index(self, item_vectors: Matrix) -> Self:
+        """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
+        self._search = self._by_column = self._longest = None
+        return super().index(item_vectors)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``get_state`` gave; what is derived from it is made on first use."""
+        super().set_state(state)
+        self._search = self._by_column = self._longest = None
+
+    def update(self, rows: IntArray, vectors: Matrix) -> None:
+        """Replace the vectors of items; rows past the end are new items."""
+        search = self._search
+        if search is None or search.items is not self.items_:
+            super().update(rows, vectors)
+            self._search = self._by_column = self._longest = None
+            return
+        n_known = self.items_.shape[0]
+        new = np.arange(n_known, max(n_known, int(np.max(rows, initial=-1)) + 1), dtype=np.int32)
+        changed = np.union1d(np.asarray(rows, dtype=np.int32), new)
+        before = search.rows_of(changed)
+        super().update(rows, vectors)
+        search.update(self.items_, changed, before)
+
+    def _searched(self) -> ItemSearch | None:
+        """Return what large catalogues are searched with, made on first use; None for small ones."""
+        kind = type(self)
+        is_own = kind.score is InnerProductRanker.score and kind.rescore is InnerProductRanker.rescore
+        if not is_own or self.items_.shape[0] < _LARGE_CATALOGUE:
+            return None
+        search: ItemSearch | None = getattr(self, "_search", None)
+        if search is None or search.items is not self.items_:
+            with _building:
+                search = self._search
+                if search is None or search.items is not self.items_:
+                    search = self._search = self._built()
+        return search
+
+    def _built(self) -> ItemSearch:
+        from llmrec.rankers.search import ItemSearch
+
+        items = self.items_
+        if isinstance(items, JoinedVectors) and not isinstance(items.sparse, GrowingRows):
+            items = JoinedVectors(items.dense, GrowingRows(items.sparse))
+        elif sparse.issparse(items) and not isinstance(items, GrowingRows):
+            items = GrowingRows(items)
+        search = ItemSearch(items)
+        self.items_ = items
+        return search
+
+    def _rank_some(
+        self,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None,
+        allowed: IntArray | None,
+        block_size: int,
+    ) -> tuple[IntArray, FloatArray]:
+        search = self._searched()
+        if search is None:
+            return super()._rank_some(queries, k, exclude, allowed, block_size)
+        return _best_of(search.best(self.query_form(queries), k, exclude, allowed), k)
+
+
+def _best_of(found: Sequence[Found], k: int) -> tuple[IntArray, FloatArray]:
+    """Sort what was found, equal scores by row, and fill short lists up."""
+    width = max((min(k, len(rows)) for rows, _ in found), default=0)
+    best_rows = np.full((len(found), width), -1, dtype=np.int32)
+    best_scores = np.full((len(found), width), -np.inf, dtype=np.float32)
+    for query, (rows, exact) in enumerate(found):
+        scores = finite_scores(exact)
+        order = np.argsort(-scores, kind="stable")[:k]
+        best_rows[query, : len(order)], best_scores[query, : len(order)] = rows[order], scores[order]
+    return best_rows, best_scores

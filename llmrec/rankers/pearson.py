@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.base import FloatArray, IntArray, Matrix
+from llmrec.base import FloatArray, Matrix
 from llmrec.rankers.inner_product import InnerProductRanker
 from llmrec.vectors import JoinedVectors, scale_rows, unit_rows
 
@@ -53,13 +53,9 @@ class PearsonRanker(InnerProductRanker):
         front = np.hstack([dense * scale[:, None], (offsets * scale)[:, None]])
         return JoinedVectors(front.astype(np.float32), scale_rows(thin, scale.astype(np.float32)))
 
-    def score(self, queries: Matrix, items: Matrix) -> FloatArray:
-        """Return the correlations, from -1 to 1."""
-        return super().score(_signed(queries), items)
-
-    def rescore(self, queries: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:
-        """Return the correlations with the items in ``rows`` in float64."""
-        return super().rescore(_signed(queries), rows)
+    def query_form(self, queries: Matrix) -> Matrix:
+        """Return queries whose product with prepared items is the correlation, from -1 to 1."""
+        return _signed(queries)
 
 
 def _signed(queries: Matrix) -> Matrix:

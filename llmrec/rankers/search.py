@@ -1,0 +1,312 @@
+"""Exact search over many item vectors: a bounded scan names the candidates, float64 decides among them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from llmrec.growing_rows import GrowingRows, RowSlots
+from llmrec.rankers.codes import ByteCodes, Codes, FloatCodes, Scan, codes_of
+from llmrec.rankers.postings import Postings
+from llmrec.threads import map_threads
+from llmrec.vectors import JoinedVectors
+
+if TYPE_CHECKING:
+    from llmrec.base import BoolArray, FloatArray, IntArray, Matrix
+
+__all__ = ["Found", "ItemSearch"]
+
+DoubleArray = npt.NDArray[np.float64]
+
+_QUERIES_A_PART = 64
+_QUERIES_A_PRODUCT = 16
+# With so small a share of the items allowed, each of them is scored; with more, all are scanned.
+_FEW_ALLOWED = 16
+# Where k is so large a share of the items, there is nothing to skip.
+_MOST_WANTED = 4
+_LEAST_ROOM = 1024
+_ROOM_SHARE = 16
+_EPSILON = 2.0**-24
+_TIES = 2.0**-22
+_HUGE = 1e30
+
+_FEW_CANDIDATES = 64
+
+_scratch = threading.local()
+# In place of a sparse part, where there is none.
+_NO_ROWS = RowSlots(
+    np.empty(0, dtype=np.int64),
+    np.empty(0, dtype=np.int64),
+    np.empty(0, dtype=np.int32),
+    np.empty(0, dtype=np.float32),
+)
+_NO_ENTRIES = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
+
+Found = tuple["IntArray", DoubleArray]
+"""Rows and float64 scores of one query, in no order, the best ``k`` among them."""
+
+
+class _Asked(NamedTuple):
+    """Queries as the search uses them; ``thin`` holds columns and values of each, if any are sparse."""
+
+    dense: DoubleArray
+    thin: list[tuple[IntArray, FloatArray]] | None
+    k: int
+    unwanted: list[IntArray]
+    allowed: BoolArray
+
+    def some(self, part: slice) -> _Asked:
+        thin = None if self.thin is None else self.thin[part]
+        return _Asked(self.dense[part], thin, self.k, self.unwanted[part], self.allowed)
+
+
+class ItemSearch:
+    """The best items for inner products with dense, sparse or joined vectors.
+
+    The dense part is scanned as :class:`ByteCodes` or :class:`FloatCodes`, the sparse part by column as
+    :class:`Postings`. An item is passed over only where its score cannot reach the best ``k``, whatever was
+    rounded, so lists are those of float64; scores are rounded to float32 and equal ones are ordered by row.
+
+    Parameters
+    ----------
+    items : ndarray of float32, GrowingRows, or JoinedVectors of both; of shape (n_items, dim)
+        Kept, not copied.
+    """
+
+    def __init__(self, items: Matrix):
+        self._take(items)
+        self.codes: Codes = codes_of(self.dense) if self.dense.shape[1] else FloatCodes(self.dense)
+        self.postings = None if self.thin is None else Postings(self.thin)
+        self.longest_thin = 0.0
+        if self.thin is not None:
+            self._note_longest(self.thin)
+
+    def _take(self, items: Matrix) -> None:
+        self.items = items
+        joined = isinstance(items, JoinedVectors)
+        self.thin: GrowingRows | None = None
+        if joined or sparse.issparse(items):
+            self.thin = items.sparse if joined else items
+        self.slots = _NO_ROWS if self.thin is None else self.thin.slots()
+        dense = items.dense if joined else items
+        self.dense: FloatArray = (
+            np.zeros((items.shape[0], 0), dtype=np.float32) if sparse.issparse(dense) else dense
+        )
+
+    def _note_longest(self, thin: Any) -> None:
+        squares = np.add.reduceat(
+            np.append(thin.data.astype(np.float64) ** 2, 0), np.minimum(thin.indptr[:-1], thin.nnz)
+        )
+        lengths = np.where(np.diff(thin.indptr) > 0, squares, 0)
+        self.longest_thin = max(self.longest_thin, float(np.sqrt(lengths.max(initial=0))))
+
+    def rows_of(self, rows: IntArray) -> Any:
+        """Return the sparse part of some rows, those past the end empty; None without a sparse part."""
+        if self.thin is None:
+            return None
+        known = rows[rows < self.thin.shape[0]]
+        taken = sparse.csr_array(self.thin[known])
+        indptr = np.append(taken.indptr, np.full(len(rows) - len(known), taken.indptr[-1]))
+        return sparse.csr_array((taken.data, taken.indices, indptr), shape=(len(rows), self.thin.shape[1]))
+
+    def update(self, items: Matrix, rows: IntArray, before: Any) -> None:
+        """Take changed vectors.
+
+        Parameters
+        ----------
+        items : Matrix
+            All vectors as they are now.
+        rows : ndarray of int32
+            Which have changed, ascending and without repeats, all new ones included.
+        before : csr_array or None
+            What :meth:`rows_of` said of these rows before.
+        """
+        self._take(items)
+        self.codes.replace(rows, self.dense)
+        if self.postings is not None and self.thin is not None:
+            after = self.thin[rows.astype(np.int64)]
+            self._note_longest(after)
+            self.postings.replace(rows, before, after, self.thin)
+
+    # -- queries -------------------------------------------------------------------------------------------
+
+    def best(
+        self, queries: Matrix, k: int, exclude: Sequence[IntArray] | None, allowed: IntArray | None
+    ) -> list[Found]:
+        """Return rows, ascending, and exact scores of each query's best ``k``, and maybe of more.
+
+        ``allowed`` is ascending, without repeats and within the catalogue.
+        """
+        n_queries, n_items = queries.shape[0], self.items.shape[0]
+        nothing = np.empty(0, dtype=np.int32)
+        unwanted = [nothing] * n_queries if exclude is None else [_ordered(one) for one in exclude]
+        asked = _Asked(*_parts(queries, self.dense.shape[1]), k, unwanted, np.empty(0, dtype=np.bool_))
+        safe = self.codes.is_safe and self.longest_thin < _HUGE
+        if allowed is not None and (len(allowed) * _FEW_ALLOWED <= n_items or not safe):
+            return [self._all_of(asked, query, allowed) for query in range(n_queries)]
+        if not safe or k * _MOST_WANTED >= n_items:
+            rows = np.arange(n_items, dtype=np.int32) if allowed is None else allowed
+            return [self._all_of(asked, query, rows) for query in range(n_queries)]
+        if allowed is not None:
+            asked = asked._replace(allowed=np.zeros(n_items, dtype=np.bool_))
+            asked.allowed[allowed] = True
+        if n_queries == 1:
+            return [self._one(asked)]
+        parts = [slice(start, start + _QUERIES_A_PART) for start in range(0, n_queries, _QUERIES_A_PART)]
+        found = map_threads(lambda part: self._scan(asked.some(part)), parts)
+        return [one for part in found for one in part]
+
+    def _all_of(self, asked: _Asked, query: int, rows: IntArray) -> Found:
+        """Score each of some rows that the query may get."""
+        left = rows[~np.isin(rows, asked.unwanted[query])] if len(asked.unwanted[query]) else rows
+        return left, self._exact(asked, query, left)
+
+    def _one(self, asked: _Asked) -> Found:
+        """Answer one query; a dense one in a single call, unless it has many candidates."""
+        codes = self.codes
+        room = 2 * asked.k + _FEW_CANDIDATES
+        if isinstance(codes, ByteCodes) and self.postings is None:
+            rows, scores = np.empty(max(room, _LEAST_ROOM), dtype=np.int32), np.empty(max(room, _LEAST_ROOM))
+            count = codes.best(
+                self.dense, asked.dense, asked.unwanted[0], asked.allowed, asked.k, rows, scores
+            )
+            if count >= 0:
+                return rows[:count], scores[:count]
+        return self._scan(asked)[0]
+
+    def _scan(self, asked: _Asked) -> list[Found]:
+        # Lengths near 1, so that nothing under- or overflows; exact scores are those of the queries as given.
+        scale = np.sqrt(np.einsum("ij,ij->i", asked.dense, asked.dense))
+        if asked.thin is not None:
+            scale += [float(np.abs(values).max(initial=0)) for _, values in asked.thin]
+        scale[scale == 0] = 1.0
+        by_codes = isinstance(self.codes, ByteCodes) and self.postings is None
+        scan = self.codes.plan(asked.dense, scale, paired=by_codes and len(scale) > 1)
+        room = max(_LEAST_ROOM, 8 * asked.k, self.codes.n_items // _ROOM_SHARE)
+        rows = np.empty((len(scale), room), dtype=np.int32)
+        scores = np.empty((len(scale), room), dtype=np.float32)
+        heaps = np.full((len(scale), asked.k), -np.inf, dtype=np.float32)
+        if by_codes:
+            counts = self._scan_codes(asked, scan, heaps, rows, scores)
+        else:
+            counts = self._scan_scores(asked, scan, scale, heaps, rows, scores)
+        found = []
+        for query, count in enumerate(counts.tolist()):
+            if count < 0:
+                everything = np.arange(self.codes.n_items, dtype=np.int32)
+                allowed = everything[asked.allowed] if len(asked.allowed) else everything
+                found.append(self._all_of(asked, query, allowed))
+            else:
+                own = (rows[query, :count], scores[query, :count])
+                found.append(self._settled(asked, scan, query, *own, float(scale[query])))
+        return found
+
+    def _scan_codes(
+        self, asked: _Asked, scan: Scan, heaps: FloatArray, rows: IntArray, scores: FloatArray
+    ) -> npt.NDArray[np.int64]:
+        from llmrec.kernels.candidates import candidates_of_codes
+
+        codes: Any = self.codes
+        counts = np.zeros(len(heaps), dtype=np.int64)
+        bounds = np.concatenate([[0], np.cumsum([len(one) for one in asked.unwanted])]).astype(np.int64)
+        candidates_of_codes(
+            codes.codes, codes.scales, codes.n_items, scan.words, scan.starts, scan.factors, 2 * scan.leeway,
+            np.concatenate(asked.unwanted), bounds, asked.allowed, heaps, rows, scores, counts,
+        )  # fmt: skip
+        return counts
+
+    def _scan_scores(
+        self,
+        asked: _Asked,
+        scan: Scan,
+        scale: DoubleArray,
+        heaps: FloatArray,
+        rows: IntArray,
+        scores: FloatArray,
+    ) -> npt.NDArray[np.int64]:
+        from llmrec.kernels.candidates import candidates_of_scores
+
+        n_queries, n_rows = len(heaps), len(self.codes.scales)
+        counts = np.zeros(n_queries, dtype=np.int64)
+        buffer = _buffer("scores", min(n_queries, _QUERIES_A_PRODUCT) * n_rows, np.float32)
+        for query in range(n_queries):
+            place = query % _QUERIES_A_PRODUCT
+            if place == 0:
+                some = slice(query, min(query + _QUERIES_A_PRODUCT, n_queries))
+                block = buffer[: (some.stop - query) * n_rows].reshape(-1, n_rows)
+                self.codes.write_scores(scan, some, block)
+            if asked.thin is not None and self.postings is not None:
+                columns, values = asked.thin[query]
+                values = (values / scale[query]).astype(np.float32)
+                self.postings.add(columns, values, block[place])
+                # Each addition may round off a share of all that has been added up.
+                share = (len(columns) + 4) * _EPSILON
+                scan.factors[query, 1] += share * float(scan.reach[query])
+                total = float(np.abs(values).sum(dtype=np.float64))
+                scan.leeway[query] += share * total * self.longest_thin
+            counts[query] = candidates_of_scores(
+                block[place], self.codes.scales, self.codes.n_items, scan.factors[query],
+                2 * scan.leeway[query], asked.unwanted[query], asked.allowed, heaps[query], rows[query],
+                scores[query],
+            )  # fmt: skip
+        return counts
+
+    def _settled(
+        self, asked: _Asked, scan: Scan, query: int, rows: IntArray, scores: FloatArray, scale: float
+    ) -> Found:
+        """Score the likeliest candidates, and then those others that could still be better."""
+        if len(rows) <= 2 * asked.k + _FEW_CANDIDATES:
+            return rows, self._exact(asked, query, rows)
+        kept = np.zeros(len(rows), dtype=np.bool_)
+        kept[np.argpartition(-scores, asked.k - 1)[: asked.k]] = True
+        worst = float(self._exact(asked, query, rows[kept]).min()) / scale
+        room = float(scan.factors[query, 1]) * self.codes.scales[rows].astype(np.float64)
+        most = scores + room + float(scan.shared[query] + scan.leeway[query])
+        kept |= most >= worst - _TIES * abs(worst)
+        return rows[kept], self._exact(asked, query, rows[kept])
+
+    def _exact(self, asked: _Asked, query: int, rows: IntArray) -> DoubleArray:
+        """Return the scores of some rows in float64; a row's does not depend on the rows beside it."""
+        from llmrec.kernels.candidates import exact_scores
+
+        scores = np.empty(len(rows))
+        columns, values = _NO_ENTRIES if asked.thin is None else asked.thin[query]
+        spread = _buffer("query", 0 if self.thin is None else self.thin.shape[1], np.float64)
+        exact_scores(self.dense, asked.dense[query], *self.slots, columns, values, spread, rows, scores)
+        return scores
+
+
+def _buffer(name: str, size: int, dtype: Any) -> npt.NDArray[Any]:
+    """Return this thread's buffer of at least that size, cut to it; a new one holds zeros."""
+    held = getattr(_scratch, name, None)
+    if held is None or len(held) < size:
+        held = np.zeros(size, dtype=dtype)
+        setattr(_scratch, name, held)
+    return held[:size]
+
+
+def _ordered(rows: IntArray) -> IntArray:
+    return np.sort(np.asarray(rows, dtype=np.int32))
+
+
+def _parts(queries: Matrix, n_dense: int) -> tuple[DoubleArray, list[tuple[IntArray, FloatArray]] | None]:
+    """Return the dense part in float64, and each query's entries in the sparse part, by column."""
+    if isinstance(queries, JoinedVectors):
+        return queries.dense.astype(np.float64), _entries(queries.sparse)
+    if n_dense:
+        dense = queries.toarray() if sparse.issparse(queries) else queries
+        return dense.astype(np.float64), None
+    return np.zeros((queries.shape[0], 0)), _entries(queries)
+
+
+def _entries(queries: Any) -> list[tuple[IntArray, FloatArray]]:
+    if not sparse.issparse(queries):
+        columns = [np.flatnonzero(own).astype(np.int32) for own in queries]
+        return [(own, row[own]) for own, row in zip(columns, queries, strict=True)]
+    ends = zip(queries.indptr[:-1].tolist(), queries.indptr[1:].tolist(), strict=True)
+    return [(queries.indices[start:end].astype(np.int32), queries.data[start:end]) for start, end in ends]

@@ -1,0 +1,268 @@
+"""The search of large catalogues against a float64 brute force, whatever the vectors look like."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from llmrec import thread_limit
+from llmrec.kernels.vectors import has_byte_products
+from llmrec.rankers import CosineRanker, DotRanker, PearsonRanker
+from llmrec.rankers.codes import ByteCodes, FloatCodes
+from llmrec.vectors import JoinedVectors
+
+FORMS = {
+    "dense": lambda matrix: matrix,
+    "sparse": sparse.csr_array,
+    "joined": lambda matrix: JoinedVectors(matrix[:, :5].copy(), sparse.csr_array(matrix[:, 5:])),
+}
+CODES = [
+    pytest.param(
+        ByteCodes, marks=pytest.mark.skipif(not has_byte_products(), reason="no AVX-512 VNNI"), id="bytes"
+    ),
+    pytest.param(FloatCodes, id="floats"),
+]
+every_code = pytest.mark.parametrize("codes", CODES)
+every_form = pytest.mark.parametrize("form", list(FORMS))
+
+
+@pytest.fixture
+def small_is_large(monkeypatch):
+    monkeypatch.setattr("llmrec.rankers.inner_product._LARGE_CATALOGUE", 1)
+
+
+@pytest.fixture
+def use(monkeypatch, small_is_large):
+    return lambda codes: monkeypatch.setattr("llmrec.rankers.search.codes_of", codes)
+
+
+def usual(rng, n_rows, dim):
+    return rng.normal(size=(n_rows, dim))
+
+
+def one_huge_coordinate(rng, n_rows, dim):
+    vectors = rng.normal(size=(n_rows, dim))
+    vectors[rng.integers(n_rows), rng.integers(dim)] = 1e6
+    return vectors
+
+
+def all_equal(rng, n_rows, dim):
+    return np.repeat(rng.normal(size=(1, dim)), n_rows, axis=0)
+
+
+def many_ties(rng, n_rows, dim):
+    return rng.integers(-1, 2, (n_rows, dim)).astype(float)
+
+
+def zeros(rng, n_rows, dim):
+    return np.zeros((n_rows, dim))
+
+
+def tiny_scales(rng, n_rows, dim):
+    return rng.normal(size=(n_rows, dim)) * 10.0 ** rng.integers(-40, -3, (n_rows, 1))
+
+
+def all_scales(rng, n_rows, dim):
+    return rng.normal(size=(n_rows, dim)) * 10.0 ** rng.integers(-12, 12, (n_rows, 1))
+
+
+def nearly_cancelling(rng, n_rows, dim):
+    vectors = rng.normal(size=(n_rows, dim))
+    vectors[:, 0] = 1e4
+    return vectors
+
+
+def rising(rng, n_rows, dim):
+    return np.arange(n_rows)[:, None] * np.ones(dim)
+
+
+def near_the_limit(rng, n_rows, dim):
+    return rng.normal(size=(n_rows, dim)) * 1e17
+
+
+def beyond_bytes(rng, n_rows, dim):
+    return rng.normal(size=(n_rows, dim)) * 1e32
+
+
+SHAPES = [
+    usual,
+    one_huge_coordinate,
+    all_equal,
+    many_ties,
+    zeros,
+    tiny_scales,
+    all_scales,
+    nearly_cancelling,
+    rising,
+    near_the_limit,
+    beyond_bytes,
+]
+
+
+def best_by_force(queries, items, k, exclude=None, allow=None):
+    """Return rows and float32 scores by a full sort of float64 products, equal ones by row."""
+    found = []
+    products = queries.astype(np.float64) @ items.astype(np.float64).T
+    scores = products.astype(np.float32)
+    for query, own in enumerate(scores):
+        left = np.ones(len(items), dtype=bool) if allow is None else np.isin(np.arange(len(items)), allow)
+        if exclude is not None:
+            left[exclude[query]] = False
+        rows = np.flatnonzero(left)
+        order = np.lexsort((rows, -own[rows]))[:k]
+        found.append((rows[order], products[query, rows[order]]))
+    return found
+
+
+def assert_best(found, queries, items, k, exclude=None, allow=None):
+    expected = best_by_force(queries, items, k, exclude, allow)
+    products = queries.astype(np.float64) @ items.astype(np.float64).T
+    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    longest = np.linalg.norm(items.astype(np.float64), axis=1).max()
+    for query, (rows, scores) in enumerate(expected):
+        own = found[0][query][found[0][query] >= 0]
+        assert len(own) == len(rows) == len(set(own.tolist()))
+        # Float64 sums differ in their last bits by their order: rows may trade places within that alone.
+        noise = 1e-14 * lengths[query] * longest + 1.2e-7 * np.abs(scores) + 1e-44
+        np.testing.assert_array_less(np.abs(products[query, own] - scores), noise + 1e-300)
+        np.testing.assert_array_less(np.abs(found[1][query, : len(own)] - scores), 2 * noise + 1e-300)
+        left = set(range(len(items)) if allow is None else np.asarray(allow).tolist())
+        assert set(own.tolist()) <= left - set([] if exclude is None else exclude[query].tolist())
+
+
+@st.composite
+def catalogues(draw):
+    n_items, dim = draw(st.integers(1, 400)), draw(st.integers(6, 21))
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    items = draw(st.sampled_from(SHAPES))(rng, n_items, dim) * (
+        rng.random((n_items, dim)) < draw(st.sampled_from([0.4, 1]))
+    )
+    n_queries = draw(st.integers(1, 5))
+    exclude = [rng.integers(0, n_items, draw(st.integers(0, 60))).astype(np.int32) for _ in range(n_queries)]
+    allow = rng.choice(n_items, draw(st.integers(1, n_items)), replace=False).astype(np.int32)
+    return (
+        items.astype(np.float32),
+        usual(rng, n_queries, dim).astype(np.float32),
+        draw(st.integers(1, 30)),
+        draw(st.sampled_from([None, exclude])),
+        draw(st.sampled_from([None, allow])),
+    )
+
+
+@every_code
+@every_form
+def test_any_vectors_are_ranked_as_by_force(codes, form, use):
+    use(codes)
+
+    @settings(deadline=None, max_examples=60)
+    @given(catalogues())
+    def holds(case):
+        items, queries, k, exclude, allow = case
+        found = DotRanker().index(FORMS[form](items)).rank(FORMS[form](queries), k, exclude, allow)
+        assert_best(found, queries, items, k, exclude, allow)
+
+    holds()
+
+
+@settings(deadline=None, max_examples=60)
+@given(catalogues())
+def test_small_catalogues_are_ranked_as_by_force(case):
+    items, queries, k, exclude, allow = case
+    found = DotRanker().index(items).rank(queries, k, exclude, allow)
+    assert_best(found, queries, items, k, exclude, allow)
+
+
+@every_code
+@every_form
+def test_updates_between_queries_are_seen(codes, form, use):
+    use(codes)
+
+    @settings(deadline=None, max_examples=25)
+    @given(st.integers(0, 10_000), st.sampled_from(SHAPES[:-2]))
+    def holds(seed, shape):
+        rng = np.random.default_rng(seed)
+        items = shape(rng, 150, 9).astype(np.float32)
+        ranker = DotRanker().index(FORMS[form](items))
+        for _ in range(8):
+            queries = (usual(rng, 2, 9) * (rng.random((2, 9)) < 0.7)).astype(np.float32)
+            assert_best(ranker.rank(FORMS[form](queries), 7), queries, items, 7)
+            rows = rng.integers(0, len(items) + 40, 5).astype(np.int32)
+            new = (shape(rng, 5, 9) * (rng.random((5, 9)) < 0.6)).astype(np.float32)
+            missing = max(0, int(rows.max()) + 1 - len(items))
+            items = np.vstack([items, np.zeros((missing, 9), np.float32)])
+            items[rows] = new
+            ranker.update(rows, FORMS[form](new))
+
+    holds()
+
+
+@pytest.mark.skipif(not has_byte_products(), reason="no AVX-512 VNNI")
+@every_form
+@pytest.mark.parametrize("ranker", [DotRanker(), CosineRanker(), PearsonRanker()], ids=repr)
+def test_bytes_and_floats_give_equal_lists(ranker, form, use):
+    rng = np.random.default_rng(0)
+    items, queries = (FORMS[form](usual(rng, n, 30).astype(np.float32)) for n in (5000, 70))
+    exclude = [rng.integers(0, 5000, 100).astype(np.int32) for _ in range(70)]
+    found = []
+    for codes in (ByteCodes, FloatCodes):
+        use(codes)
+        found.append(ranker.index(items).rank(queries, 20, exclude))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+@every_code
+@every_form
+def test_lists_do_not_depend_on_batch_or_threads(codes, form, use):
+    use(codes)
+    rng = np.random.default_rng(1)
+    items, queries = (usual(rng, n, 16).astype(np.float32) for n in (3000, 201))
+    ranker = DotRanker().index(FORMS[form](items))
+    together = ranker.rank(FORMS[form](queries), 10)
+    with thread_limit(1):
+        serial = ranker.rank(FORMS[form](queries), 10)
+    for query in (0, 63, 64, 200):
+        alone = ranker.rank(FORMS[form](queries[query : query + 1]), 10)
+        for one, own, other in zip(alone, together, serial, strict=True):
+            np.testing.assert_array_equal(one[0], own[query])
+            np.testing.assert_array_equal(one[0], other[query])
+
+
+@every_code
+def test_many_readers_of_a_fresh_index_agree(codes, use):
+    use(codes)
+    rng = np.random.default_rng(2)
+    items, queries = usual(rng, 3000, 16).astype(np.float32), usual(rng, 40, 16).astype(np.float32)
+    ranker = DotRanker().index(FORMS["joined"](items))
+    asked = [FORMS["joined"](queries[[place]]) for place in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: ranker.rank(one, 10)[0][0].tolist(), asked))
+    assert found == [rows.tolist() for rows, _ in best_by_force(queries, items, 10)]
+
+
+def test_a_subclass_with_its_own_score_is_scored_by_it(small_is_large):
+    class Nearest(DotRanker):
+        def score(self, queries, items):
+            return -np.abs(queries[:, :1] - items[:, :1].T)
+
+    items = np.arange(100, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
+    assert Nearest().index(items).rank(np.full((1, 3), 42.2, np.float32), 2)[0].tolist() == [[42, 43]]
+
+
+def test_a_search_is_not_stored_and_is_made_again(small_is_large):
+    rng = np.random.default_rng(3)
+    items, queries = usual(rng, 300, 6).astype(np.float32), usual(rng, 3, 6).astype(np.float32)
+    ranker = DotRanker().index(FORMS["sparse"](items))
+    rows, _ = ranker.rank(FORMS["sparse"](queries), 5)
+    ranker.update(np.array([0], np.int32), FORMS["sparse"](items[:1]))
+    state = ranker.get_state()
+    assert type(state["items_"]) is sparse.csr_array
+    assert set(state) == {"items_", "width_"}
+    restored = DotRanker()
+    restored.set_state(state)
+    np.testing.assert_array_equal(restored.rank(FORMS["sparse"](queries), 5)[0], rows)
