@@ -72,9 +72,9 @@ class Recommender(Component):
         latent topics by the ridge metric. None leaves texts unread.
     factorizer : Factorizer, str, list of these, or None, default "auto"
         What reads behaviour. ``"auto"`` is ALS, item neighbours, a graph filter and popularity, and EASE for
-        a small catalogue; where the order of events says something, the neighbours are those of the latest events, and rules for what
-        tends to follow them take the place of the filter. None leaves events unread, but for the profiles
-        of the text views.
+        a small catalogue; where the order of events says something, the neighbours are those of the latest
+        events, and rules for what tends to follow them take the place of the filter. None leaves events
+        unread, but for the profiles of the text views.
     fuser : Fuser or str, default "learned"
     ranker : Ranker or str, default "dot"
     updater : OnlineUpdater, str or None, default "fold-in"
