@@ -218,9 +218,12 @@ class LearnedFuser(ConcatFuser):
         return self._weights_of_users(views, n_events)
 
     def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
-        chosen = [self.weights_for(n) for n in n_events.tolist()]
-        weights = [[one[view.name] for view in views] for one in chosen]
-        return np.array(weights, np.float32).reshape(len(chosen), len(views))
+        choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
+        table = np.array([[one[view.name] for view in views] for one in choices], dtype=np.float32)
+        limits = [least for least, _ in self.bucket_weights_]
+        # Each user's weights are those of the last bucket that they reach, as in weights_for.
+        taken: FloatArray = table[np.searchsorted(limits, n_events, side="right")]
+        return taken
 
     @property
     def _n_item_buckets(self) -> int:
