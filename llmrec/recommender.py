@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -54,6 +55,13 @@ _USERS_AT_A_TIME = 4096
 _SAMPLED_USERS = 20_000
 _EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 _RATED_TUPLE = ("user", "item", "rating", "timestamp")
+# By whether a view knows the history, and the context.
+_BASES = {
+    (True, False): "history",
+    (False, True): "context",
+    (True, True): "history+context",
+    (False, False): "popular",
+}
 
 
 class Recommender(Component):
@@ -340,7 +348,7 @@ class Recommender(Component):
             if user is None:
                 return request.answer([None], self._history(model, [] if history is None else history))[0]
             if _is_one_user(user):
-                return request.answer_users([user])[0]
+                return request.answer_alike([user], user in model.interactions.users)[0]
             return RecommendationBatch(tuple(request.answer_users(_listed_users(user))))
 
     def similar_items(
@@ -452,7 +460,7 @@ class Recommender(Component):
                 user_rows = np.array([model.interactions.users.get(user)], dtype=np.int32)
                 histories = model.interactions.histories(user_rows)
             queries = model.queries(histories, user_rows, context)
-            basis = _basis(bool(queries.by_history[0]), bool(queries.by_context[0]))
+            basis = _BASES[bool(queries.by_history[0]), bool(queries.by_context[0])]
             if basis != "popular":
                 return explain(model, user, row, histories, user_rows, context, basis)
             request = _Request(model, 1, context, False, self.unknown_users)
@@ -660,10 +668,11 @@ class _Request:
             for start in range(0, len(group), _USERS_AT_A_TIME):
                 places = group[start : start + _USERS_AT_A_TIME]
                 some = [users[place] for place in places]
-                answers.update(zip(places, self._answer_alike(some, is_known), strict=True))
+                answers.update(zip(places, self.answer_alike(some, is_known), strict=True))
         return [answers[place] for place in range(len(users))]
 
-    def _answer_alike(self, users: list[Hashable], is_known: bool) -> list[Recommendations]:
+    def answer_alike(self, users: list[Hashable], is_known: bool) -> list[Recommendations]:
+        """Answer for users who are all known, or all unknown."""
         interactions = self.model.interactions
         if not is_known:
             return self.answer(users, interactions.no_histories(len(users)))
@@ -675,22 +684,27 @@ class _Request:
     ) -> list[Recommendations]:
         """Answer for histories; one of which nothing is known gets what is popular."""
         queries = self.model.queries(histories, user_rows, self.context)
-        exclude = [self._excluded(histories, position) for position in range(len(histories))]
+        exclude = self._excluded(histories)
         ranked = self.model.rank(histories, queries.vectors, self.k, exclude, self.allow)
+        bases = zip(queries.by_history.tolist(), queries.by_context.tolist(), strict=True)
+        ids = self.model.interactions.items.ids
         answers = []
-        for position, user in enumerate(users):
-            basis = _basis(bool(queries.by_history[position]), bool(queries.by_context[position]))
-            rows, scores = ranked[position]
-            if basis == "popular":
-                rows, scores = self._popular(user, exclude[position])
-            answers.append(_answer(self.model, user, rows, scores, basis))
+        for user, (rows, scores), (by_history, by_context), excluded in zip(
+            users, ranked, bases, exclude, strict=True
+        ):
+            if not (by_history or by_context):
+                rows, scores = self._popular(user, excluded)
+            basis = _BASES[by_history, by_context]
+            answers.append(Recommendations([ids[row] for row in rows.tolist()], scores, user, basis))
         return answers
 
-    def _excluded(self, histories: Histories, position: int) -> IntArray:
+    def _excluded(self, histories: Histories) -> list[IntArray]:
+        """Return for each history the item rows that it must not get."""
         if not self.exclude_seen:
-            return self.unwanted
-        seen = histories.columns[histories.indptr[position] : histories.indptr[position + 1]]
-        return np.concatenate([seen, self.unwanted]) if len(self.unwanted) else seen
+            return [self.unwanted] * len(histories)
+        ends = histories.indptr.tolist()
+        seen = [histories.columns[start:end] for start, end in pairwise(ends)]
+        return [np.concatenate([one, self.unwanted]) for one in seen] if len(self.unwanted) else seen
 
     def _popular(self, user: Hashable | None, exclude: IntArray) -> tuple[IntArray, FloatArray]:
         whom = "this request" if user is None else f"user {user!r}"
@@ -723,11 +737,6 @@ def _answer(
 ) -> Recommendations:
     ids = model.interactions.items.ids
     return Recommendations([ids[row] for row in rows.tolist()], scores, user, basis)
-
-
-def _basis(by_history: bool, by_context: bool) -> str:
-    named = [name for name, holds in (("history", by_history), ("context", by_context)) if holds]
-    return "+".join(named) or "popular"
 
 
 def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:

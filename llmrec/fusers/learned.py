@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -214,10 +215,12 @@ class LearnedFuser(ConcatFuser):
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
         behaviour = [view.support for view in views if view.kind == "behaviour"]
         own = behaviour or [view.support for view in views if view.kind == "text"]
-        n_events = np.max(own, axis=0) if own else np.zeros(len(views[0].support))
+        n_events = reduce(np.maximum, own) if own else np.zeros(len(views[0].support))
         return self._weights_of_users(views, n_events)
 
     def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
+        if not self.bucket_weights_:
+            return super()._query_weights(views)
         choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
         table = np.array([[one[view.name] for view in views] for one in choices], dtype=np.float32)
         limits = [least for least, _ in self.bucket_weights_]
