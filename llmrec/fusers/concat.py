@@ -93,7 +93,9 @@ class ConcatFuser(Fuser):
         check_fitted(self, "weights_")
         weights = self._query_weights(views)
         # Filled in place: for one query, each array that is joined on costs as much as a view's arithmetic.
-        widths = [0 if thin else view.vectors.shape[1] for view, thin in zip(views, self.is_sparse_, strict=True)]
+        widths = [
+            0 if thin else view.vectors.shape[1] for view, thin in zip(views, self.is_sparse_, strict=True)
+        ]
         front = np.empty((len(weights), self._has_offsets + len(views) + sum(widths)), dtype=np.float32)
         front[:, : self._has_offsets] = 1
         thin, start = [], self._has_offsets + len(views)
