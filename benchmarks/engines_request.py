@@ -1,6 +1,7 @@
 """One request from ids to answer, one process an engine: this library, implicit, LensKit and LightFM.
 
-Run with an interpreter that has the peers: ``pip install . implicit==0.7.3 lenskit==2025.8.1 rectools-lightfm``.
+Run with an interpreter that has the peers:
+``pip install . implicit==0.7.3 lenskit==2025.8.1 rectools-lightfm``.
 Set OPENBLAS_NUM_THREADS=1, as implicit asks. The engines take turns, ``--rounds`` times.
 """
 
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,7 +161,7 @@ def main() -> None:
             "versions": {name: installed.get(name) for name in names},
             "rows": rows,
         }
-        with open(asked.json, "w", encoding="utf-8") as file:
+        with Path(asked.json).open("w", encoding="utf-8") as file:
             json.dump(report, file, indent=2)
 
 

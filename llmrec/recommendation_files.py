@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -116,13 +117,11 @@ class _ParquetWriter(_Writer):
 
     @classmethod
     def check_installed(cls) -> None:
-        import importlib.util
-
         if importlib.util.find_spec("pyarrow") is None:
             raise MissingExtraError("a .parquet file needs pyarrow; install it with: pip install pyarrow")
 
     def write(self, batch: RecommendationBatch) -> None:
-        import pyarrow.parquet as parquet
+        parquet = importlib.import_module("pyarrow.parquet")
 
         table = batch.to_frame("pyarrow")
         if self._writer is None:

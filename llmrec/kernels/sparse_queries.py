@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.base import FloatArray
 from llmrec.errors import DataError
 from llmrec.kernels.jit import kernel
 
 __all__ = ["joined_rows", "score_moments", "warm"]
+
+FloatArray = npt.NDArray[np.float32]
 
 
 def score_moments(queries: Any, means: FloatArray, by_column: Any) -> tuple[FloatArray, FloatArray]:
