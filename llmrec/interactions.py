@@ -201,7 +201,7 @@ class Histories:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Number of events in each history, ``(n,)``."""
-        return np.diff(self.indptr)
+        return self.indptr[1:] - self.indptr[:-1]
 
     @property
     def owners(self) -> npt.NDArray[np.int64]:
@@ -552,9 +552,23 @@ class _RowIndex:
         if rows is None and not self._later:
             indptr = np.concatenate([self._indptr, np.full(n_rows + 1 - len(self._indptr), len(self._order))])
             return indptr, self._order
+        if rows is not None and len(rows) == 1:
+            own = self._positions(int(rows[0]))
+            return np.array([0, len(own)], dtype=np.int64), own
+        if rows is not None and self._later.keys().isdisjoint(rows.tolist()):
+            return self._gather_first(rows)
         parts = [self._positions(row) for row in (range(n_rows) if rows is None else rows.tolist())]
         indptr = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
         return indptr, np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def _gather_first(self, rows: IntArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return what :meth:`gather` does, of rows without later events."""
+        last = len(self._indptr) - 1
+        starts, ends = self._indptr[np.minimum(rows, last)], self._indptr[np.minimum(rows + 1, last)]
+        indptr = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(ends - starts, out=indptr[1:])
+        places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
+        return indptr, self._order[places]
 
     def _positions(self, row: int) -> npt.NDArray[np.int64]:
         known = row + 1 < len(self._indptr)

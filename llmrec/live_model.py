@@ -66,6 +66,7 @@ class LiveModel:
     ranker: Ranker
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
     _unknown: BoolArray = field(init=False, repr=False)
+    _unknown_rows: IntArray | None = field(init=False, repr=False, default=None)
 
     @property
     def views(self) -> list[View]:
@@ -103,6 +104,7 @@ class LiveModel:
         self.ranker.index(self.fuser.fuse_items(items))
         self._describe(np.arange(self.interactions.n_items, dtype=np.int32), items)
         self._unknown = ~_any_present(items)
+        self._unknown_rows = None
 
     def _describe(self, rows: IntArray, items: Sequence[ViewVectors]) -> None:
         counts = self.interactions.item_counts[rows]
@@ -112,14 +114,17 @@ class LiveModel:
 
     def queries(self, histories: Histories, user_rows: IntArray | None, context: str | None) -> Queries:
         """Fuse the queries of histories, each with the same text of the moment."""
-        views = [view.query_vectors(histories, user_rows, context) for view in self.views]
-        by_context = any(view.knows(context) for view in self.views)
+        views = self.views
+        vectors = [view.query_vectors(histories, user_rows, context) for view in views]
         stands_on = np.zeros(len(histories), dtype=np.float32)
-        for view, query in zip(self.views, views, strict=True):
+        by_context = False
+        for view, query in zip(views, vectors, strict=True):
+            has_read = context is not None and view.knows(context)
+            by_context |= has_read
             if view.kind != "popularity":
-                stands_on += query.support - float(view.knows(context))
+                stands_on += query.support - np.float32(1) if has_read else query.support
         return Queries(
-            self.fuser.fuse_queries(views), stands_on > 0, np.full(len(histories), by_context, np.bool_)
+            self.fuser.fuse_queries(vectors), stands_on > 0, np.full(len(histories), by_context, np.bool_)
         )
 
     def rank(
@@ -131,11 +136,15 @@ class LiveModel:
         allow: IntArray | None,
     ) -> list[tuple[IntArray, FloatArray]]:
         """Return rows and scores for each query; items that no view knows are left out."""
-        unknown = np.flatnonzero(self._unknown).astype(np.int32)
+        unknown = self._unknown_rows
+        if unknown is None:
+            unknown = self._unknown_rows = np.flatnonzero(self._unknown).astype(np.int32)
         if len(unknown):
             exclude = [np.concatenate([one, unknown]) for one in exclude]
         rows, scores = self.ranker.rank_for(histories, queries, k, exclude, allow)
-        return [(own[own >= 0], values[own >= 0]) for own, values in zip(rows, scores, strict=True)]
+        # What fills a row up stands at its end.
+        n_given = (rows >= 0).sum(axis=1).tolist()
+        return [(rows[place, :n], scores[place, :n]) for place, n in enumerate(n_given)]
 
     def rank_popular(
         self, k: int, exclude: IntArray, allow: IntArray | None
@@ -212,6 +221,7 @@ class LiveModel:
                     self._add_events(read, touched)
             finally:
                 # Also where a component of the caller's failed half-way: what is known and the index agree.
+                self._unknown_rows = None
                 touched.append(np.arange(first_new, self.interactions.n_items, dtype=np.int32))
                 self._index_again(np.unique(np.concatenate(touched)).astype(np.int32))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 __all__ = ["ReadWriteLock"]
@@ -27,34 +27,41 @@ class ReadWriteLock:
     """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        # A plain lock under the condition: nobody here takes it twice.
+        self._condition = threading.Condition(threading.Lock())
         self._readers = 0
         self._readers_waiting = 0
         self._readers_due = 0
         self._writers_waiting = 0
         self._is_writing = False
         self._mine = threading.local()
+        self._reading = _Reading(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ReadWriteLock, ()
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> AbstractContextManager[None]:
         """Hold the lock with other readers. A thread that reads already gets in at once."""
+        return self._reading
+
+    def _begin_reading(self) -> None:
         depth = getattr(self._mine, "depth", 0)
         with self._condition:
-            self._readers_waiting += 1
-            self._condition.wait_for(lambda: self._may_read(depth))
-            self._readers_waiting -= 1
-            self._readers_due = max(0, self._readers_due - 1)
+            if not self._may_read(depth):
+                self._readers_waiting += 1
+                self._condition.wait_for(lambda: self._may_read(depth))
+                self._readers_waiting -= 1
+            if self._readers_due:
+                self._readers_due -= 1
             self._readers += 1
         self._mine.depth = depth + 1
-        try:
-            yield
-        finally:
-            self._mine.depth = depth
-            with self._condition:
-                self._readers -= 1
+
+    def _end_reading(self) -> None:
+        self._mine.depth -= 1
+        with self._condition:
+            self._readers -= 1
+            # Nobody but a writer waits for readers to leave.
+            if self._writers_waiting and not self._readers:
                 self._condition.notify_all()
 
     @contextmanager
@@ -79,3 +86,16 @@ class ReadWriteLock:
 
     def _may_write(self) -> bool:
         return not (self._is_writing or self._readers or self._readers_due)
+
+
+class _Reading:
+    """What ``with lock.reading()`` enters: without state of its own, so one serves all threads."""
+
+    def __init__(self, lock: ReadWriteLock):
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock._begin_reading()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock._end_reading()

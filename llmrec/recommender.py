@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from itertools import pairwise
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
@@ -32,16 +34,20 @@ from llmrec.errors import (
     ParameterError,
     UnknownItemError,
     UnknownUserError,
+    nearest,
 )
 from llmrec.explanation import Explanation, explain, explain_popular
 from llmrec.factorizers import Popularity, Recent
 from llmrec.holdout import hold_out
 from llmrec.interactions import Histories, Interactions
 from llmrec.live_model import LiveModel
+from llmrec.progress import progress_bar
+from llmrec.recommendation_files import check_path, write_batches
 from llmrec.recommendations import RecommendationBatch, Recommendations
 from llmrec.registry import resolve
 from llmrec.storage import load_model, save_model
 from llmrec.tables import EventTable, ItemTable, join_text, read_events, read_items
+from llmrec.threads import thread_limit
 from llmrec.validation import as_list, check_choice, check_integer, check_number, is_hashable
 from llmrec.views import FactorView, TextView, content_view
 
@@ -54,6 +60,14 @@ _USERS_AT_A_TIME = 4096
 _SAMPLED_USERS = 20_000
 _EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 _RATED_TUPLE = ("user", "item", "rating", "timestamp")
+_CONDITIONS = ("context", "candidates", "exclude", "where", "exclude_seen")
+# By whether a view knows the history, and the context.
+_BASES = {
+    (True, False): "history",
+    (False, True): "context",
+    (True, True): "history+context",
+    (False, False): "popular",
+}
 
 
 class Recommender(Component):
@@ -88,6 +102,10 @@ class Recommender(Component):
     text_template : str, optional
         How item columns are joined into one text, such as ``"{title}. {genres}. {plot}"``; the column
         ``text`` alone, if not given.
+    n_jobs : int, optional
+        Threads that ``fit``, ``partial_fit`` and answers for several users may use, kernels and BLAS
+        together; -1 or None are all cores, or what :func:`~llmrec.thread_limit` allows. Results do not depend
+        on it.
 
     Attributes
     ----------
@@ -129,6 +147,7 @@ class Recommender(Component):
         unknown_users: str = "popular",
         unknown_items: str = "warn",
         text_template: str | None = None,
+        n_jobs: int | None = None,
     ):
         self.encoder = encoder
         self.factorizer = factorizer
@@ -138,6 +157,7 @@ class Recommender(Component):
         self.unknown_users = unknown_users
         self.unknown_items = unknown_items
         self.text_template = text_template
+        self.n_jobs = n_jobs
 
     # -- fit -----------------------------------------------------------------------------------------------
 
@@ -163,6 +183,10 @@ class Recommender(Component):
         """
         check_choice("unknown_users", self.unknown_users, ("popular", "raise"))
         check_choice("unknown_items", self.unknown_items, ("warn", "raise", "ignore"))
+        with thread_limit(self.n_jobs):
+            return self._fit(interactions, items, columns)
+
+    def _fit(self, interactions: Any, items: Any, columns: Mapping[str, str] | None) -> Self:
         known = None if interactions is None else Interactions.from_table(interactions, columns=columns)
         described = None if items is None else read_items(items, columns)
         self._model = self._learn(known or Interactions.from_table([]), described)
@@ -340,8 +364,102 @@ class Recommender(Component):
             if user is None:
                 return request.answer([None], self._history(model, [] if history is None else history))[0]
             if _is_one_user(user):
-                return request.answer_users([user])[0]
-            return RecommendationBatch(tuple(request.answer_users(_listed_users(user))))
+                return request.answer_alike([user], user in model.interactions.users)[0]
+            with thread_limit(self.n_jobs):
+                return RecommendationBatch(tuple(request.answer_users(_listed_users(user))))
+
+    @overload
+    def recommend_all(
+        self,
+        k: int = ...,
+        *,
+        path: None = ...,
+        batch_size: int = ...,
+        progress: bool = ...,
+        **conditions: Any,
+    ) -> Iterator[RecommendationBatch]: ...
+    @overload
+    def recommend_all(
+        self,
+        k: int = ...,
+        *,
+        path: str | PathLike[str],
+        batch_size: int = ...,
+        progress: bool = ...,
+        **conditions: Any,
+    ) -> Path: ...
+    def recommend_all(
+        self,
+        k: int = 10,
+        *,
+        path: str | PathLike[str] | None = None,
+        batch_size: int = 1024,
+        progress: bool = True,
+        **conditions: Any,
+    ) -> Iterator[RecommendationBatch] | Path:
+        """Return what every known user is recommended, some users at a time, or write it to a file.
+
+        Memory is bounded by one batch. The users are those known at the call; a user's answer reflects the
+        events known when the batch is made.
+
+        Parameters
+        ----------
+        k : int, default 10
+        path : path, optional
+            A ``.csv``, ``.jsonl`` or ``.parquet`` file (the last needs pyarrow) with the columns user, item,
+            score and rank. It appears when it is whole; until then what stood there stays.
+        batch_size : int, default 1024
+            Users at a time.
+        progress : bool, default True
+            Show a bar when it takes over two seconds.
+        **conditions
+            ``context``, ``candidates``, ``exclude``, ``where`` and ``exclude_seen``, as in
+            :meth:`recommend`.
+
+        Returns
+        -------
+        iterator of RecommendationBatch, or Path
+            The users in the order in which they became known; the path, if one was given.
+
+        Raises
+        ------
+        NotFittedError, UnknownUserError
+            As in :meth:`recommend`.
+        ParameterError
+            If the file cannot be written there; before anything is computed.
+
+        Examples
+        --------
+        >>> events = [("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("bob", "jam"), ("eve", "tea")]
+        >>> rec = Recommender(factorizer="item-knn").fit(events)
+        >>> [answer.user for batch in rec.recommend_all(k=1, batch_size=2) for answer in batch]
+        ['ann', 'bob', 'eve']
+        """
+        check_integer("k", k, minimum=1)
+        check_integer("batch_size", batch_size, minimum=1)
+        for name in conditions:
+            if name not in _CONDITIONS:
+                raise ParameterError(
+                    f"recommend_all takes no {name!r}; its conditions are {', '.join(_CONDITIONS)}."
+                    f"{nearest(name, _CONDITIONS)}"
+                )
+        users = list(self._fitted().interactions.users)
+        file = None if path is None else check_path(path)
+        # What can be read only once has to last for all batches.
+        for name in ("candidates", "exclude"):
+            if conditions.get(name) is not None:
+                conditions[name] = as_list(conditions[name], name)
+        batches = self._batches(users, k, batch_size, progress, conditions)
+        return batches if file is None else write_batches(batches, file)
+
+    def _batches(
+        self, users: list[Hashable], k: int, batch_size: int, progress: bool, conditions: dict[str, Any]
+    ) -> Iterator[RecommendationBatch]:
+        with progress_bar(description="users", total=len(users), enabled=progress) as bar:
+            for start in range(0, len(users), batch_size):
+                some = users[start : start + batch_size]
+                yield self.recommend(some, k, **conditions)
+                bar.update(len(some))
 
     def similar_items(
         self,
@@ -452,7 +570,7 @@ class Recommender(Component):
                 user_rows = np.array([model.interactions.users.get(user)], dtype=np.int32)
                 histories = model.interactions.histories(user_rows)
             queries = model.queries(histories, user_rows, context)
-            basis = _basis(bool(queries.by_history[0]), bool(queries.by_context[0]))
+            basis = _BASES[bool(queries.by_history[0]), bool(queries.by_context[0])]
             if basis != "popular":
                 return explain(model, user, row, histories, user_rows, context, basis)
             request = _Request(model, 1, context, False, self.unknown_users)
@@ -498,7 +616,8 @@ class Recommender(Component):
             texts = join_text(described, self.text_template) if model.texts else [""] * len(described.ids)
             if not model.texts and self.encoder is not None and "text" in described.columns:
                 _warn("this recommender was fitted without texts; refit it to read those of the new items.")
-        model.learn(read, described, texts, model.encode(texts))
+        with thread_limit(self.n_jobs):
+            model.learn(read, described, texts, model.encode(texts))
         return self
 
     # -- files ---------------------------------------------------------------------------------------------
@@ -660,10 +779,11 @@ class _Request:
             for start in range(0, len(group), _USERS_AT_A_TIME):
                 places = group[start : start + _USERS_AT_A_TIME]
                 some = [users[place] for place in places]
-                answers.update(zip(places, self._answer_alike(some, is_known), strict=True))
+                answers.update(zip(places, self.answer_alike(some, is_known), strict=True))
         return [answers[place] for place in range(len(users))]
 
-    def _answer_alike(self, users: list[Hashable], is_known: bool) -> list[Recommendations]:
+    def answer_alike(self, users: list[Hashable], is_known: bool) -> list[Recommendations]:
+        """Answer for users who are all known, or all unknown."""
         interactions = self.model.interactions
         if not is_known:
             return self.answer(users, interactions.no_histories(len(users)))
@@ -675,22 +795,27 @@ class _Request:
     ) -> list[Recommendations]:
         """Answer for histories; one of which nothing is known gets what is popular."""
         queries = self.model.queries(histories, user_rows, self.context)
-        exclude = [self._excluded(histories, position) for position in range(len(histories))]
+        exclude = self._excluded(histories)
         ranked = self.model.rank(histories, queries.vectors, self.k, exclude, self.allow)
+        bases = zip(queries.by_history.tolist(), queries.by_context.tolist(), strict=True)
+        ids = self.model.interactions.items.ids
         answers = []
-        for position, user in enumerate(users):
-            basis = _basis(bool(queries.by_history[position]), bool(queries.by_context[position]))
-            rows, scores = ranked[position]
-            if basis == "popular":
-                rows, scores = self._popular(user, exclude[position])
-            answers.append(_answer(self.model, user, rows, scores, basis))
+        for user, (rows, scores), (by_history, by_context), excluded in zip(
+            users, ranked, bases, exclude, strict=True
+        ):
+            if not (by_history or by_context):
+                rows, scores = self._popular(user, excluded)
+            basis = _BASES[by_history, by_context]
+            answers.append(Recommendations([ids[row] for row in rows.tolist()], scores, user, basis))
         return answers
 
-    def _excluded(self, histories: Histories, position: int) -> IntArray:
+    def _excluded(self, histories: Histories) -> list[IntArray]:
+        """Return for each history the item rows that it must not get."""
         if not self.exclude_seen:
-            return self.unwanted
-        seen = histories.columns[histories.indptr[position] : histories.indptr[position + 1]]
-        return np.concatenate([seen, self.unwanted]) if len(self.unwanted) else seen
+            return [self.unwanted] * len(histories)
+        ends = histories.indptr.tolist()
+        seen = [histories.columns[start:end] for start, end in pairwise(ends)]
+        return [np.concatenate([one, self.unwanted]) for one in seen] if len(self.unwanted) else seen
 
     def _popular(self, user: Hashable | None, exclude: IntArray) -> tuple[IntArray, FloatArray]:
         whom = "this request" if user is None else f"user {user!r}"
@@ -723,11 +848,6 @@ def _answer(
 ) -> Recommendations:
     ids = model.interactions.items.ids
     return Recommendations([ids[row] for row in rows.tolist()], scores, user, basis)
-
-
-def _basis(by_history: bool, by_context: bool) -> str:
-    named = [name for name, holds in (("history", by_history), ("context", by_context)) if holds]
-    return "+".join(named) or "popular"
 
 
 def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:

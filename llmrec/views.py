@@ -387,8 +387,9 @@ class FactorView(View):
             vectors = self.factorizer.known_query_vectors(user_rows)
         if vectors is None:
             vectors = self.factorizer.query_vectors(known)
-        support = np.ones(len(histories)) if self.kind == "popularity" else known.lengths
-        return ViewVectors(self.name, self.kind, vectors, support.astype(np.float32))
+        if self.kind == "popularity":
+            return ViewVectors(self.name, self.kind, vectors, np.ones(len(histories), dtype=np.float32))
+        return ViewVectors(self.name, self.kind, vectors, known.lengths.astype(np.float32))
 
     def make_room(self, interactions: Interactions) -> None:
         """Give new users and items a row; called for all views before one of them learns and may fail."""

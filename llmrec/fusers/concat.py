@@ -92,17 +92,23 @@ class ConcatFuser(Fuser):
         """Return the queries side by side, each block scaled to unit deviation times its weight."""
         check_fitted(self, "weights_")
         weights = self._query_weights(views)
-        known, dense, thin = [np.ones(len(weights), np.float32)] * self._has_offsets, [], []
+        # Filled in place: for one query, each array that is joined on costs as much as a view's arithmetic.
+        widths = [
+            0 if thin else view.vectors.shape[1] for view, thin in zip(views, self.is_sparse_, strict=True)
+        ]
+        front = np.empty((len(weights), self._has_offsets + len(views) + sum(widths)), dtype=np.float32)
+        front[:, : self._has_offsets] = 1
+        thin, start = [], self._has_offsets + len(views)
         for position, view in enumerate(views):
             mean, scale = self._standardised(position, view)
             scale = scale * weights[:, position]
-            known.append(-mean * scale)
-            scaled = scale_rows(view.vectors, scale)
+            np.multiply(-mean, scale, out=front[:, self._has_offsets + position])
             if self.is_sparse_[position]:
-                thin.append(scaled)
-            else:
-                dense.append(scaled.toarray() if sparse.issparse(scaled) else scaled)
-        front = np.hstack([np.stack(known, axis=1), *dense]).astype(np.float32)
+                thin.append((view.vectors, scale))
+                continue
+            vectors = view.vectors.toarray() if sparse.issparse(view.vectors) else view.vectors
+            np.multiply(vectors, scale[:, None], out=front[:, start : start + widths[position]])
+            start += widths[position]
         return JoinedVectors(front, _side_by_side(thin)) if thin else front
 
     def score_weights(
@@ -147,21 +153,34 @@ class ConcatFuser(Fuser):
     def _standardised(self, position: int, queries: ViewVectors) -> tuple[FloatArray, FloatArray]:
         """Return each query's mean score and one over its deviation; 0 where all scores are alike."""
         mean, deviation = self._moments(position, queries.vectors)
-        usable = queries.present & (deviation > 1e-6 * np.abs(mean)) & (deviation > 1e-12)
+        usable = deviation > np.maximum(1e-6 * np.abs(mean), 1e-12)
+        usable &= queries.support > 0
         return mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=usable)
 
     def _moments(self, position: int, queries: Matrix) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of each query's scores over a view's items."""
+        sample = self.samples_[position]
+        if sparse.issparse(queries) and sparse.issparse(sample):
+            from llmrec.kernels.sparse_queries import score_moments
+
+            return score_moments(queries, self.means_[position], self._by_column(position, sample))
         # In float64: rounded in float32, a mean far above its deviation would depend on the batch.
         doubles = queries.astype(np.float64)
-        mean = np.asarray(doubles @ self.means_[position], dtype=np.float32)
-        sample = self.samples_[position]
+        mean = (doubles @ self.means_[position]).astype(np.float32)
         if sample is not None:
             return mean, np.asarray(dot(queries, sample).std(axis=1), dtype=np.float32)
         # And so is a spread: a difference of large numbers.
         doubles = doubles.toarray() if sparse.issparse(doubles) else doubles
-        variance = np.sum((doubles @ self.covariances_[position]) * doubles, axis=1)
+        variance = np.einsum("ij,ij->i", doubles @ self.covariances_[position], doubles)
         return mean, np.sqrt(np.maximum(variance, 0)).astype(np.float32)
+
+    def _by_column(self, position: int, sample: Any) -> Any:
+        """Return a view's sampled items transposed, made when they are first asked for."""
+        kept = self.__dict__.setdefault("_samples_by_column", {})
+        known = kept.get(position)
+        if known is None or known[0] is not sample:
+            known = kept[position] = (sample, sparse.csr_array(sample.T))
+        return known[1]
 
     def _check_weights(self, names: Sequence[str]) -> dict[str, float]:
         given = self.weights
@@ -207,8 +226,11 @@ class _Spread:
         return cls(mean, None, vectors[::step])
 
 
-def _side_by_side(blocks: list[Matrix]) -> Matrix:
-    """Join the query blocks of sparse views: sparse if all are."""
-    if all(sparse.issparse(block) for block in blocks):
-        return sparse.csr_array(sparse.hstack(blocks))
-    return np.hstack([block.toarray() if sparse.issparse(block) else block for block in blocks])
+def _side_by_side(blocks: list[tuple[Matrix, FloatArray]]) -> Matrix:
+    """Scale and join the query blocks of sparse views: sparse if all are."""
+    if all(sparse.issparse(block) for block, _ in blocks):
+        from llmrec.kernels.sparse_queries import joined_rows
+
+        return joined_rows([block for block, _ in blocks], [scale for _, scale in blocks])
+    scaled = [scale_rows(block, scale) for block, scale in blocks]
+    return np.hstack([block.toarray() if sparse.issparse(block) else block for block in scaled])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -215,13 +216,18 @@ class LearnedFuser(ConcatFuser):
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
         behaviour = [view.support for view in views if view.kind == "behaviour"]
         own = behaviour or [view.support for view in views if view.kind == "text"]
-        n_events = np.max(own, axis=0) if own else np.zeros(len(views[0].support))
+        n_events = reduce(np.maximum, own) if own else np.zeros(len(views[0].support))
         return self._weights_of_users(views, n_events)
 
     def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
-        chosen = [self.weights_for(n) for n in n_events.tolist()]
-        weights = [[one[view.name] for view in views] for one in chosen]
-        return np.array(weights, np.float32).reshape(len(chosen), len(views))
+        if not self.bucket_weights_:
+            return super()._query_weights(views)
+        choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
+        table = np.array([[one[view.name] for view in views] for one in choices], dtype=np.float32)
+        limits = [least for least, _ in self.bucket_weights_]
+        # Each user's weights are those of the last bucket that they reach, as in weights_for.
+        taken: FloatArray = table[np.searchsorted(limits, n_events, side="right")]
+        return taken
 
     @property
     def _n_item_buckets(self) -> int:

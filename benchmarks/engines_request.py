@@ -1,0 +1,169 @@
+"""One request from ids to answer, one process an engine: this library, implicit, LensKit and LightFM.
+
+Run with an interpreter that has the peers:
+``pip install . implicit==0.7.3 lenskit==2025.8.1 rectools-lightfm``.
+Set OPENBLAS_NUM_THREADS=1, as implicit asks. The engines take turns, ``--rounds`` times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+ENGINES = ("llmrec", "implicit", "lightfm", "lenskit")
+K = 10
+Request = tuple[Callable[[int], Any], Callable[[Any], Any]]
+
+
+def events(n_users: int, n_items: int) -> Any:
+    """Return users × items: some ten to thousands of events a user, over items of Zipf's popularity."""
+    random = np.random.default_rng(0)
+    degrees = np.clip(np.exp(random.normal(4.25, 1.0, n_users)), 20, 5000).astype(int)
+    weights = 1 / np.arange(1, n_items + 1) ** 0.9
+    cumulated = np.cumsum(weights / weights.sum())
+    users = np.repeat(np.arange(n_users), degrees)
+    items = np.searchsorted(cumulated, random.random(len(users))).clip(0, n_items - 1)
+    matrix = sparse.coo_matrix((np.ones(len(users), np.float32), (users, items)), (n_users, n_items)).tocsr()
+    matrix.data[:] = 1
+    return matrix
+
+
+def llmrec(matrix: Any, factors: int) -> Request:
+    from llmrec import ALSFactorizer, Recommender
+
+    rec = Recommender(encoder=None, factorizer=ALSFactorizer(factors, sweeps=2, progress=False)).fit(matrix)
+    return lambda user: rec.recommend(user, k=K), lambda users: rec.recommend(users.tolist(), k=K)
+
+
+def implicit(matrix: Any, factors: int) -> Request:
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(factors, iterations=2)
+    model.fit(matrix, show_progress=False)
+    return (
+        lambda user: model.recommend(user, matrix[user], N=K),
+        lambda users: model.recommend(users, matrix[users], N=K),
+    )
+
+
+def lightfm(matrix: Any, factors: int) -> Request:
+    from lightfm import LightFM
+
+    model = LightFM(factors, loss="warp")
+    model.fit(matrix, epochs=1)
+    items = np.arange(matrix.shape[1])
+
+    def one(user: int) -> Any:
+        scores = model.predict(user, items)
+        scores[matrix.indices[matrix.indptr[user] : matrix.indptr[user + 1]]] = -np.inf
+        best = np.argpartition(scores, -K)[-K:]
+        return best[np.argsort(-scores[best])]
+
+    return one, lambda users: [one(int(user)) for user in users]
+
+
+def lenskit(matrix: Any, factors: int) -> Request:
+    import pandas as pd
+    from lenskit import recommend
+    from lenskit.als import ImplicitMFScorer
+    from lenskit.batch import recommend as recommend_batch
+    from lenskit.data import from_interactions_df
+    from lenskit.pipeline import topn_pipeline
+
+    entries = matrix.tocoo()
+    known = from_interactions_df(pd.DataFrame({"user_id": entries.row, "item_id": entries.col}))
+    pipeline = topn_pipeline(ImplicitMFScorer(embedding_size=factors, epochs=2))
+    pipeline.train(known)
+    return lambda user: recommend(pipeline, user, n=K), lambda users: recommend_batch(
+        pipeline, users, n=K, n_jobs=1
+    )
+
+
+def measure(engine: str, n_users: int, n_items: int, factors: int, n_requests: int) -> dict[str, Any]:
+    """Return one engine's figures: microseconds a request, and users a second of processor time."""
+    matrix = events(n_users, n_items)
+    one, many = globals()[engine](matrix, factors)
+    asked = np.random.default_rng(1).choice(n_users, 1000)
+    wall, cpu = [], []
+    for user in [*asked[:20], *asked[:n_requests]]:
+        start, cpu_start = time.perf_counter(), time.process_time()
+        one(int(user))
+        cpu.append(time.process_time() - cpu_start)
+        wall.append(time.perf_counter() - start)
+    micros = {name: np.array(times[20:]) * 1e6 for name, times in (("wall", wall), ("cpu", cpu))}
+    several = asked[:100] if engine == "lenskit" else asked
+    many(several)
+    cpu_start = time.process_time()
+    many(several)
+    return {
+        "engine": engine,
+        **{
+            f"{name}_p{q}_us": round(float(np.percentile(micros[name], q)), 1)
+            for name in micros
+            for q in (50, 99)
+        },
+        "users_per_cpu_second": round(len(several) / (time.process_time() - cpu_start)),
+    }
+
+
+def main() -> None:
+    """Run each engine in a process of its own, in turns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--items", type=int, default=26_744)
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    parser.add_argument("--json")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    sizes = asked.users, asked.items, asked.factors, asked.requests
+    if asked.alone:
+        print(json.dumps(measure(asked.alone, *sizes)))
+        return
+    rows = []
+    options = [f"--{n}={v}" for n, v in zip(("users", "items", "factors", "requests"), sizes, strict=True)]
+    for turn in range(asked.rounds):
+        for engine in asked.engines:
+            command = [sys.executable, __file__, *options, "--alone", engine]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(f"{engine} failed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+                continue
+            row = {
+                "round": turn,
+                **json.loads(done.stdout.strip().splitlines()[-1]),
+                "load": os.getloadavg()[0],
+            }
+            rows.append(row)
+            print(row, flush=True)
+    if asked.json:
+        installed = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
+        names = ("numpy", "scipy", "numba", "implicit", "lenskit", "rectools-lightfm")
+        report = {
+            "name": "request",
+            "command": " ".join(sys.argv),
+            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+            "load": os.getloadavg(),
+            "versions": {name: installed.get(name) for name in names},
+            "rows": rows,
+        }
+        with Path(asked.json).open("w", encoding="utf-8") as file:
+            json.dump(report, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()

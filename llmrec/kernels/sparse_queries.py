@@ -1,0 +1,147 @@
+"""Sparse queries of several views: the moments of their scores, and their rows side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from llmrec.errors import DataError
+from llmrec.kernels.jit import kernel
+
+__all__ = ["joined_rows", "score_moments", "warm"]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def score_moments(queries: Any, means: FloatArray, by_column: Any) -> tuple[FloatArray, FloatArray]:
+    """Return the mean score of each query, and the deviation of its scores over a sample, ``(n_queries,)``.
+
+    Only the columns that a query has are read: a product with rows of items would read them all.
+
+    Parameters
+    ----------
+    queries : csr_array of shape (n_queries, dim)
+    means : ndarray of shape (dim,)
+        The mean of the item vectors.
+    by_column : csr_array of shape (dim, n_items)
+        The sample of the items, transposed.
+
+    Raises
+    ------
+    DataError
+        If the widths differ.
+
+    Examples
+    --------
+    >>> items = sparse.csr_array(np.array([[1, 0, 3], [0, 5, 0]], dtype=np.float32))
+    >>> query = sparse.csr_array(np.array([[1, 0]], dtype=np.float32))
+    >>> mean, deviation = score_moments(query, np.array([4 / 3, 5 / 3], dtype=np.float32), items)
+    >>> mean.round(3).tolist(), deviation.round(3).tolist()
+    ([1.3329999446868896], [1.246999979019165])
+    """
+    if not queries.shape[1] == len(means) == by_column.shape[0]:
+        raise DataError(f"the queries have {queries.shape[1]} columns, the items {by_column.shape[0]}.")
+    moments = np.zeros((2, queries.shape[0]), dtype=np.float32)
+    asked = queries.indptr, queries.indices, queries.data
+    items = by_column.indptr, by_column.indices, by_column.data
+    _moments(*asked, means, *items, np.zeros(by_column.shape[1]), moments)
+    return moments[0], moments[1]
+
+
+def joined_rows(blocks: Sequence[Any], scales: Sequence[FloatArray]) -> Any:
+    """Put ``csr_array`` blocks of equal numbers of rows side by side, each row times its block's number.
+
+    Parameters
+    ----------
+    blocks : sequence of csr_array of shape (n, dim of the block)
+    scales : sequence of ndarray of shape (n,)
+        One a block.
+
+    Examples
+    --------
+    >>> one = sparse.csr_array(np.array([[1, 0], [0, 2]], dtype=np.float32))
+    >>> twice = np.full(2, 2, dtype=np.float32)
+    >>> joined_rows([one, one], [twice / 2, twice]).toarray().tolist()
+    [[1.0, 0.0, 2.0, 0.0], [0.0, 2.0, 0.0, 4.0]]
+    """
+    n_rows = blocks[0].shape[0]
+    starts = np.zeros(n_rows + 1, dtype=np.int64)
+    for block in blocks:
+        starts += block.indptr
+    cursors = starts[:-1].copy()
+    columns, values = np.empty(starts[-1], dtype=np.int64), np.empty(starts[-1], dtype=np.float32)
+    width = 0
+    for block, scale in zip(blocks, scales, strict=True):
+        _place(block.indptr, block.indices, block.data, scale, width, cursors, columns, values)
+        width += block.shape[1]
+    return sparse.csr_array((values, columns, starts), shape=(n_rows, width))
+
+
+@kernel
+def _moments(
+    query_starts: Any,
+    query_columns: Any,
+    query_values: Any,
+    means: Any,
+    column_starts: Any,
+    items: Any,
+    values: Any,
+    scores: Any,
+    moments: Any,
+) -> None:
+    n_items = len(scores)
+    for query in range(moments.shape[1]):
+        scores[:] = 0.0
+        expected = 0.0
+        for entry in range(query_starts[query], query_starts[query + 1]):
+            column, weight = query_columns[entry], np.float64(query_values[entry])
+            expected += weight * means[column]
+            for place in range(column_starts[column], column_starts[column + 1]):
+                scores[items[place]] += weight * values[place]
+        total = 0.0
+        for item in range(n_items):
+            total += scores[item]
+        mean = total / max(n_items, 1)
+        squares = 0.0
+        for item in range(n_items):
+            squares += (scores[item] - mean) ** 2
+        moments[0, query] = expected
+        moments[1, query] = np.sqrt(squares / max(n_items, 1))
+
+
+@kernel
+def _place(
+    block_starts: Any,
+    block_columns: Any,
+    block_values: Any,
+    scale: Any,
+    first_column: int,
+    cursors: Any,
+    columns: Any,
+    values: Any,
+) -> None:
+    for row in range(len(cursors)):
+        cursor = cursors[row]
+        for entry in range(block_starts[row], block_starts[row + 1]):
+            columns[cursor] = first_column + block_columns[entry]
+            values[cursor] = scale[row] * block_values[entry]
+            cursor += 1
+        cursors[row] = cursor
+
+
+def warm() -> None:
+    """Compile for SciPy's arrays, whose indices are of either width."""
+    one = np.ones(1, dtype=np.float32)
+    forms = []
+    for dtype in (np.int32, np.int64):
+        matrix = sparse.csr_array(np.ones((1, 1), dtype=np.float32))
+        matrix.indices, matrix.indptr = matrix.indices.astype(dtype), matrix.indptr.astype(dtype)
+        forms.append(matrix)
+    for queries in forms:
+        joined_rows([queries], [one])
+        for items in forms:
+            score_moments(queries, one, items)
