@@ -122,6 +122,6 @@ def chunked_rows(keep: Any, work: npt.NDArray[np.int64], shape: tuple[int, int])
 def _parts(matrix: Any) -> tuple[Any, Any, FloatArray]:
     return (
         matrix.indptr.astype(np.int64, copy=False),
-        matrix.indices.astype(np.int32, copy=False),
+        matrix.indices.astype(np.int32, copy=False).view(np.uint32),
         matrix.data.astype(np.float32, copy=False),
     )
