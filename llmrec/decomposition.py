@@ -21,6 +21,7 @@ _LARGEST_FOR_SCIPY = 4_000_000
 _ENTRIES_AT_A_TIME = 1 << 19
 # The Krylov space has so many dimensions a factor; the more, the closer to the exact vectors.
 _DIMENSIONS_A_FACTOR = 4.0
+_LEAST_DIMENSIONS = 128
 _NEGLIGIBLE = 1e-6
 
 
@@ -127,8 +128,11 @@ def row_chunks(cumulated: npt.NDArray[Any], size: float) -> list[slice]:
 
 
 def _is_small(matrix: Any, factors: int) -> bool:
-    dimensions = _DIMENSIONS_A_FACTOR * factors
-    return matrix.nnz * factors <= _LARGEST_FOR_ARPACK or 2 * dimensions > min(matrix.shape)
+    return matrix.nnz * factors <= _LARGEST_FOR_ARPACK or 2 * _n_dimensions(factors) > min(matrix.shape)
+
+
+def _n_dimensions(factors: int) -> int:
+    return max(_LEAST_DIMENSIONS, int(_DIMENSIONS_A_FACTOR * factors))
 
 
 def _by_block_krylov(matrix: Any, factors: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -163,7 +167,7 @@ def _krylov_space(
     from llmrec.kernels.spmm import LANES
 
     start = rng.standard_normal((tall.shape[1], LANES), dtype=np.float32)
-    n_dimensions = int(np.ceil(_DIMENSIONS_A_FACTOR * factors / LANES)) * LANES
+    n_dimensions = _n_dimensions(factors)
     # In Fortran order the first columns are one piece of memory.
     basis = np.empty((len(start), n_dimensions), dtype=np.float32, order="F")
     images = np.empty_like(basis)
@@ -186,7 +190,7 @@ def _krylov_space(
 def _orthonormal(block: FloatArray, floor: float) -> FloatArray:
     """Return an orthonormal basis of the columns, leaving out directions not longer than ``floor``."""
     squares, rotation = _descending_eigh(_gram(block))
-    kept = squares > max(floor**2, _NEGLIGIBLE**2 * max(float(squares[0]), 0.0))
+    kept = squares > max(floor**2, _NEGLIGIBLE**2 * float(squares.max(initial=0)))
     return np.asarray(block @ (rotation[:, kept] / np.sqrt(squares[kept])).astype(np.float32))
 
 

@@ -71,11 +71,15 @@ def largest_products(
 
     n_others = right.shape[1]
     k = max(min(k, n_others), 1)
-    sizes = (
-        np.diff(left.indptr).astype(np.float32),
-        np.bincount(right.indices, minlength=n_others).astype(np.float32),
-    )
-    operands, kind = (_parts(left), _parts(right)), JACCARD if jaccard else COSINE
+    # With the columns most met side by side, most sums are of a few that stay in the nearest cache.
+    met = np.bincount(right.indices, minlength=n_others)
+    names = np.argsort(-met, kind="stable").astype(np.int32)
+    places = np.empty_like(names)
+    places[names] = np.arange(n_others, dtype=np.int32)
+    moved = sparse.csr_array((right.data, places[right.indices], right.indptr), shape=right.shape)
+    sizes = np.diff(left.indptr).astype(np.float32), met[names].astype(np.float32)
+    operands, kind = (_parts(left), _parts(moved)), JACCARD if jaccard else COSINE
+    own = places if skip_self else places[:0]
 
     def keep(chunk: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], FloatArray]:
         n_rows = chunk.stop - chunk.start
@@ -85,10 +89,11 @@ def largest_products(
             *operands,
             chunk.start,
             chunk.stop,
-            skip_self,
+            own,
             kind,
             float(shrinkage),
             sizes,
+            names,
             columns,
             values,
             counts,

@@ -28,19 +28,21 @@ def nearest(
     right: Any,
     start: int,
     stop: int,
-    skip_self: bool,
+    own: Any,
     kind: int,
     shrinkage: float,
     sizes: Any,
+    names: Any,
     kept_columns: Any,
     kept_values: Any,
     counts: Any,
 ) -> None:
-    """Keep the largest positive entries of ``left @ right``; of equal ones the first columns.
+    """Keep the largest positive entries of ``left @ right``; of equal ones those with the least names.
 
     ``left`` is the ``(indptr, indices, data)`` of rows × columns, ``right`` that of columns × others. ``sizes``
     holds the number of columns of each row of ``left`` and of each of the others. Columns are uint32: unlike a signed
-    index, one without a sign is not asked whether it counts from the end, which halves the time.
+    index, one without a sign is not asked whether it counts from the end, which halves the time. ``names`` holds what each of the others is called in what is kept, and
+    ``own``, if not empty, which of the others is the row itself, to be left out.
     """
     indptr, columns, weights = left
     own_sizes, other_sizes = sizes
@@ -56,8 +58,8 @@ def nearest(
         n_met = _met_by(columns[first:last], right, is_met, met)
         for entry in range(first, last):
             _add_row(right, columns[entry], weights[entry], sums, shared, shrinkage > 0)
-        if skip_self:
-            sums[row] = 0
+        if len(own):
+            sums[own[row]] = 0
         found, lowest = 0, np.float32(0)
         for begin in range(0, n_met, _BLOCK):
             end = min(begin + _BLOCK, n_met)
@@ -75,7 +77,7 @@ def nearest(
                     n_shared = shared[other]
                     value = np.float32(value * np.float32(n_shared / np.float32(n_shared + shrinkage)))
                 if value > 0 and value >= lowest:
-                    best_columns[found], best_values[found] = other, value
+                    best_columns[found], best_values[found] = names[other], value
                     found += 1
                     if found == 2 * k:
                         _select(best_columns, best_values, found, k)
@@ -221,5 +223,6 @@ def warm() -> None:
     columns, values = np.zeros((1, 1), dtype=np.int32), np.ones((1, 1), dtype=np.float32)
     pointers, counts = np.array([0, 1], dtype=np.int64), np.zeros(1, dtype=np.int64)
     matrix, sizes = (pointers, columns[0].view(np.uint32), values[0].copy()), values[0].copy()
-    nearest(matrix, matrix, 0, 1, True, COSINE, 1.0, (sizes, sizes), columns, values, counts)
+    names = columns[0].copy()
+    nearest(matrix, matrix, 0, 1, names, COSINE, 1.0, (sizes, sizes), names, columns, values, counts)
     rules((pointers, pointers[:1]), columns[0], pointers[:1], 1, 1, 0, 1, columns[0], values[0], counts)
