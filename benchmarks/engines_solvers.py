@@ -20,6 +20,7 @@ from scipy import linalg, sparse
 from timing import Times, arguments, latencies, report
 
 import llmrec
+from llmrec.datasets import load_dataset
 from llmrec.decomposition import right_singular_vectors
 from llmrec.defaults import default_factorizers
 from llmrec.factorizers import EASE, GraphFilter, ItemKNN, SequenceRules
@@ -73,7 +74,9 @@ def neighbours(shape: str, repeats: int) -> list[dict[str, Any]]:
         "bm25": (
             "implicit",
             {
-                "llmrec": lambda: ItemKNN(NEIGHBOURS, similarity="dot", weighting="bm25", **plain).fit(events),
+                "llmrec": lambda: ItemKNN(NEIGHBOURS, similarity="dot", weighting="bm25", **plain).fit(
+                    events
+                ),
                 "implicit": lambda: BM25Recommender(K=NEIGHBOURS).fit(counts, show_progress=False),
             },
         ),
@@ -103,10 +106,12 @@ def fits(names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Time the default recommender, and each of its behaviour views alone."""
     rows = []
     for name in names:
-        data = llmrec.load_dataset(name)
+        data = load_dataset(name)
         events = Interactions.from_table(data.interactions)
         times = {"Recommender()": Times()}
-        times["Recommender()"].add(lambda data=data: llmrec.Recommender().fit(data.interactions, items=data.items))
+        times["Recommender()"].add(
+            lambda data=data: llmrec.Recommender().fit(data.interactions, items=data.items)
+        )
         for view in default_factorizers(events):
             label = type(view).__name__
             times[label] = Times()

@@ -12,7 +12,7 @@ from llmrec.base import FloatArray
 from llmrec.decomposition import row_chunks
 from llmrec.threads import map_threads
 
-__all__ = ["chunked_rows", "is_much_work", "largest_products", "products_of_rows"]
+__all__ = ["add_gram", "chunked_rows", "is_much_work", "largest_products", "products_of_rows"]
 
 # Multiplications that scipy does in less time than the kernels take to load.
 _LITTLE_WORK = 20_000_000
@@ -103,6 +103,24 @@ def largest_products(
 
     work = products + n_others // 4 + _WORK_A_NEIGHBOUR * k
     return chunked_rows(keep, work, (left.shape[0], n_others))
+
+
+def add_gram(rows: Any, gram: npt.NDArray[np.float64]) -> None:
+    """Add ``rows.T @ rows`` of a float64 ``csr_array`` to a dense matrix, to its upper triangle at least."""
+    by_item = sparse.csr_array(rows.T)
+    work = products_of_rows(by_item, np.diff(rows.indptr))
+    if not is_much_work(work):
+        gram += (by_item @ rows).toarray()
+        return
+    from llmrec.kernels.neighbours import upper_products
+
+    rows = rows.sorted_indices()
+    operands = [
+        (one.indptr.astype(np.int64), one.indices.astype(np.int32, copy=False).view(np.uint32), one.data)
+        for one in (by_item, rows)
+    ]
+    chunks = row_chunks(np.append(0, np.cumsum(work)), _WORK_AT_A_TIME)
+    map_threads(lambda chunk: upper_products(*operands, chunk.start, chunk.stop, gram), chunks)
 
 
 def chunked_rows(keep: Any, work: npt.NDArray[np.int64], shape: tuple[int, int]) -> Any:

@@ -158,9 +158,7 @@ class Comparison:
         return cls(**state)
 
 
-def nearest_of_rows(
-    comparison: Comparison, rows: Any, neighbours: int, others: Any = None
-) -> Any:
+def nearest_of_rows(comparison: Comparison, rows: Any, neighbours: int, others: Any = None) -> Any:
     """Return ``(n, n_others)``: for each row the similarities of its nearest others.
 
     Both from :meth:`Comparison.rows`. Without ``others`` rows are compared with each other, and each is left

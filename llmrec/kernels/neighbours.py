@@ -12,7 +12,7 @@ import numpy as np
 
 from llmrec.kernels.jit import kernel
 
-__all__ = ["COSINE", "JACCARD", "nearest", "rules", "warm"]
+__all__ = ["COSINE", "JACCARD", "nearest", "rules", "upper_products", "warm"]
 
 # How a sum over shared columns becomes a similarity.
 COSINE, JACCARD = 0, 1
@@ -125,6 +125,21 @@ def _add_row(right: Any, row: int, weight: float, sums: Any, shared: Any, counts
 
 
 @kernel
+def upper_products(left: Any, right: Any, start: int, stop: int, out: Any) -> None:
+    """Add to the upper triangle of ``out`` that of a symmetric ``left @ right``; columns of ``right`` ascend."""
+    indptr, columns, weights = left
+    for row in range(start, stop):
+        target = out[row]
+        for entry in range(indptr[row], indptr[row + 1]):
+            first, last = right[0][columns[entry]], right[0][columns[entry] + 1]
+            others, values, weight = right[1][first:last], right[2][first:last], weights[entry]
+            for at in range(last - first - 1, -1, -1):
+                if others[at] < row:
+                    break
+                target[others[at]] += weight * values[at]
+
+
+@kernel
 def _met_by(columns: Any, right: Any, is_met: Any, met: Any) -> int:
     """List the columns of the product's row that may be other than zero; if they may be many, count all."""
     work = 0
@@ -226,3 +241,5 @@ def warm() -> None:
     names = columns[0].copy()
     nearest(matrix, matrix, 0, 1, names, COSINE, 1.0, (sizes, sizes), names, columns, values, counts)
     rules((pointers, pointers[:1]), columns[0], pointers[:1], 1, 1, 0, 1, columns[0], values[0], counts)
+    doubles = (*matrix[:2], np.ones(1))
+    upper_products(doubles, doubles, 0, 1, np.zeros((1, 1)))

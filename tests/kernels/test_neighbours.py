@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from llmrec.factorizers import GraphFilter, ItemKNN, SequenceRules, UserKNN, nearest, sequence_rules
-from llmrec.factorizers.nearest import largest_products, products_of_rows
+from llmrec.factorizers.nearest import add_gram, largest_products, products_of_rows
 from llmrec.interactions import Interactions
 from llmrec.testing.samples import with_new_events
 from llmrec.threads import thread_limit
@@ -114,7 +114,9 @@ def test_rules_of_new_events_are_counted_by_kernel_as_without(forced):
     def learned():
         known = Interactions.from_table([("a", "x"), ("a", "y"), ("b", "y"), ("b", "x"), ("b", "y")])
         rules = SequenceRules(3).fit(known)
-        return rules.partial_fit(*with_new_events(known, [(0, 2), (0, 0), (2, 2)])).tolist(), rules.rules_.toarray()
+        return rules.partial_fit(
+            *with_new_events(known, [(0, 2), (0, 0), (2, 2)])
+        ).tolist(), rules.rules_.toarray()
 
     moved, expected = learned()
     forced()
@@ -127,3 +129,12 @@ def test_without_events_there_are_no_neighbours(forced):
     forced()
     assert found(np.zeros((0, 3)), np.ones((3, 5)), 2).shape == (0, 5)
     assert found(np.zeros((4, 3)), np.ones((3, 5)), 2).nnz == 0
+
+
+def test_the_upper_triangle_of_a_gram_matrix_is_added(forced):
+    forced()
+    rng = np.random.default_rng(0)
+    dense = rng.normal(size=(30, 25)) * (rng.random((30, 25)) < 0.3)
+    gram = np.ones((25, 25))
+    add_gram(sparse.csr_array(dense), gram)
+    np.testing.assert_allclose(np.triu(gram), np.triu(dense.T @ dense + 1), atol=1e-12)
