@@ -2,10 +2,11 @@
 
     python benchmarks/engines_solvers.py --shape ml20m --json solvers.json
 
-``--parts`` runs some of: svd, neighbours, ease, fit. An energy gap is how much less of the sum of squares of the
-matrix the vectors hold than those of ARPACK, which ``--exact`` computes first; without it, than the best in the
-table. ``fit`` times the default recommender on the data sets of ``--datasets`` below ``LLMREC_DATA``, beside its
-slowest view. How to make an environment for all peers stands in ``timing.py``; add scikit-learn, which they need.
+``--parts`` runs some of: svd, neighbours, ease, fit. An energy gap is how much less of the sum of squares
+of the matrix the vectors hold than those of ARPACK, which ``--exact`` computes first; without it, than the
+best in the table. ``fit`` times the default recommender on the data sets of ``--datasets`` below
+``LLMREC_DATA``, beside its slowest view. How to make an environment for all peers stands in ``timing.py``;
+add scikit-learn.
 """
 
 from __future__ import annotations

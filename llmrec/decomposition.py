@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,9 @@ def right_singular_vectors(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the largest singular values, zeros left out, and their right vectors as columns.
 
-    A small matrix is decomposed exactly. A large one by a block Krylov method (Musco & Musco, "Randomized block
-    Krylov methods for stronger and faster approximate singular value decomposition", NeurIPS 2015), whose
-    vectors hold nearly all that the exact ones hold of the sum of squares: they fell short by 2 to 4 in 10,000 on
+    A small matrix is decomposed exactly. A large one by a block Krylov method (Musco & Musco, "Randomized
+    block Krylov methods for stronger and faster approximate singular value decomposition", NeurIPS 2015),
+    whose vectors hold nearly all that the exact ones hold of the sum of squares: 2 to 6 in 10,000 less on
     matrices in the shape of MovieLens 1M and 20M, at 64 factors.
 
     Parameters
@@ -124,11 +125,11 @@ def row_chunks(cumulated: npt.NDArray[Any], size: float) -> list[slice]:
     n_chunks = int(cumulated[-1] / size) + 1
     marks = np.searchsorted(cumulated, np.arange(1, n_chunks) * (float(cumulated[-1]) / n_chunks))
     edges = np.unique(np.concatenate([[0], marks, [len(cumulated) - 1]])).tolist()
-    return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _is_small(matrix: Any, factors: int) -> bool:
-    return matrix.nnz * factors <= _LARGEST_FOR_ARPACK or 2 * _n_dimensions(factors) > min(matrix.shape)
+    return bool(matrix.nnz * factors <= _LARGEST_FOR_ARPACK or 2 * _n_dimensions(factors) > min(matrix.shape))
 
 
 def _n_dimensions(factors: int) -> int:

@@ -272,7 +272,7 @@ def _solve_over_items(
         for block in _blocks(n_items):
             gram[block] += weight * _dense(content[block] @ content.T)
     gram[np.diag_indices_from(gram)] += ridges
-    # The transpose of a C-ordered array is in the Fortran order in which LAPACK works in place, here on what was
+    # The transpose of a C-ordered array is in the Fortran order in which LAPACK works in place: on what was
     # the upper triangle.
     factor, _ = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
     inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)

@@ -1,4 +1,4 @@
-"""The largest entries of the rows of a sparse product: by scipy where that is little work, else by kernels."""
+"""Sparse products of which only the largest entries of rows, or only a triangle, are wanted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORK_A_NEIGHBOUR = 8
 def products_of_rows(left: Any, lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Return how many multiplications each row of a product takes.
 
-    ``left`` is a ``csr_array``, and ``lengths`` holds how many entries each row of what stands right of it has.
+    ``left`` is a ``csr_array``; ``lengths`` holds how many entries each row of the other factor has.
     """
     cumulated = np.append(0, np.cumsum(lengths[left.indices], dtype=np.int64))
     return np.asarray(np.diff(cumulated[left.indptr]), dtype=np.int64)
@@ -115,12 +115,12 @@ def add_gram(rows: Any, gram: npt.NDArray[np.float64]) -> None:
     from llmrec.kernels.neighbours import upper_products
 
     rows = rows.sorted_indices()
-    operands = [
+    left, right = (
         (one.indptr.astype(np.int64), one.indices.astype(np.int32, copy=False).view(np.uint32), one.data)
         for one in (by_item, rows)
-    ]
+    )
     chunks = row_chunks(np.append(0, np.cumsum(work)), _WORK_AT_A_TIME)
-    map_threads(lambda chunk: upper_products(*operands, chunk.start, chunk.stop, gram), chunks)
+    map_threads(lambda chunk: upper_products(left, right, chunk.start, chunk.stop, gram), chunks)
 
 
 def chunked_rows(keep: Any, work: npt.NDArray[np.int64], shape: tuple[int, int]) -> Any:

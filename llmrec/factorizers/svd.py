@@ -44,8 +44,8 @@ class SVDFactorizer(FactorModel):
     damping : float, default 5.0
         Explicit feedback: biases are drawn towards 0 as if by this many ratings at the mean.
     exact : bool, default False
-        Whether a large matrix, of millions of events, is decomposed to full precision: that takes some ten times
-        as long, for vectors that hold less than a thousandth more of the sum of squares. A small one always is.
+        Whether a large matrix, of millions of events, is decomposed to full precision. That takes ten times
+        as long; the vectors hold less than a thousandth more of the sum of squares. A small one always is.
     random_state : int, default 0
         Seed of the start; where the decomposition is exact the result depends on it only by rounding.
 

@@ -1,7 +1,7 @@
 """Rows of a sparse product, of which only the largest entries are kept: neighbours, and rules of sequences.
 
 One row at a time is summed into an array as wide as the product, so that memory does not grow with it. Each
-kernel fills rows ``start`` to ``stop`` of arrays for the entries kept, which begin at row 0; columns are in no order.
+kernel fills arrays for rows ``start`` to ``stop``, which begin at row 0, with the entries kept, in no order.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ def nearest(
 ) -> None:
     """Keep the largest positive entries of ``left @ right``; of equal ones those with the least names.
 
-    ``left`` is the ``(indptr, indices, data)`` of rows × columns, ``right`` that of columns × others. ``sizes``
-    holds the number of columns of each row of ``left`` and of each of the others. Columns are uint32: unlike a signed
-    index, one without a sign is not asked whether it counts from the end, which halves the time. ``names`` holds what each of the others is called in what is kept, and
-    ``own``, if not empty, which of the others is the row itself, to be left out.
+    ``left`` is the ``(indptr, indices, data)`` of rows × columns, ``right`` that of columns × others.
+    ``sizes`` holds the number of columns of each row of ``left`` and of each of the others. ``names`` holds
+    what each of the others is called in what is kept, and ``own``, if not empty, which of them is the row
+    itself, to be left out. Columns are uint32: unlike a signed index, one without a sign is not asked
+    whether it counts from the end, which halves the time.
     """
     indptr, columns, weights = left
-    own_sizes, other_sizes = sizes
-    n_others, k = len(other_sizes), kept_columns.shape[1]
+    n_others, k = len(names), kept_columns.shape[1]
     sums = np.zeros(n_others, dtype=np.float32)
     shared = np.zeros(n_others if shrinkage > 0 else 1, dtype=np.float32)
     is_met = np.zeros(n_others, dtype=np.bool_)
     met = np.empty(n_others, dtype=np.int32)
     # Twice as many as are wanted: to choose among them is due only when so many have come.
-    best_columns, best_values = np.empty(2 * k, dtype=np.int32), np.empty(2 * k, dtype=np.float32)
+    best = np.empty(2 * k, dtype=np.int32), np.empty(2 * k, dtype=np.float32)
     for row in range(start, stop):
         first, last = indptr[row], indptr[row + 1]
         n_met = _met_by(columns[first:last], right, is_met, met)
@@ -60,37 +60,52 @@ def nearest(
             _add_row(right, columns[entry], weights[entry], sums, shared, shrinkage > 0)
         if len(own):
             sums[own[row]] = 0
-        found, lowest = 0, np.float32(0)
-        for begin in range(0, n_met, _BLOCK):
-            end = min(begin + _BLOCK, n_met)
-            # No similarity is larger than the sum that it comes from.
-            if n_met == n_others and not _any_reach(sums[begin:end], lowest):
-                continue
-            for at in range(begin, end):
-                other = at if n_met == n_others else met[at]
-                value = sums[other]
-                if not (value > 0 and value >= lowest):
-                    continue
-                if kind == JACCARD:
-                    value = np.float32(value / (own_sizes[row] + other_sizes[other] - value))
-                if shrinkage > 0:
-                    n_shared = shared[other]
-                    value = np.float32(value * np.float32(n_shared / np.float32(n_shared + shrinkage)))
-                if value > 0 and value >= lowest:
-                    best_columns[found], best_values[found] = names[other], value
-                    found += 1
-                    if found == 2 * k:
-                        _select(best_columns, best_values, found, k)
-                        found, lowest = k, best_values[:k].min()
+        how = kind, shrinkage, sizes[0][row], sizes[1]
+        found = _collect(sums, shared, met, n_met, how, names, best)
         _forget(sums, met, n_met)
         if shrinkage > 0:
             _forget(shared, met, n_met)
-        if found > k:
-            _select(best_columns, best_values, found, k)
-            found = k
-        kept_columns[row - start, :found] = best_columns[:found]
-        kept_values[row - start, :found] = best_values[:found]
+        kept_columns[row - start, :found] = best[0][:found]
+        kept_values[row - start, :found] = best[1][:found]
         counts[row - start] = found
+
+
+@kernel
+def _collect(sums: Any, shared: Any, met: Any, n_met: int, how: Any, names: Any, best: Any) -> int:
+    """Put the best of one row's similarities first in ``best``; return how many there are."""
+    columns, values = best
+    k, n_others = len(columns) // 2, len(sums)
+    found, lowest = 0, np.float32(0)
+    for begin in range(0, n_met, _BLOCK):
+        end = min(begin + _BLOCK, n_met)
+        # No similarity is larger than the sum that it comes from.
+        if n_met == n_others and not _any_reach(sums[begin:end], lowest):
+            continue
+        for at in range(begin, end):
+            other = at if n_met == n_others else met[at]
+            if not (sums[other] > 0 and sums[other] >= lowest):
+                continue
+            value = _similarity(sums, shared, other, how)
+            if value > 0 and value >= lowest:
+                columns[found], values[found] = names[other], value
+                found += 1
+            if found == 2 * k:
+                _select(columns, values, found, k)
+                found, lowest = k, values[:k].min()
+    if found > k:
+        _select(columns, values, found, k)
+    return min(found, k)
+
+
+@kernel
+def _similarity(sums: Any, shared: Any, other: int, how: Any) -> Any:
+    kind, shrinkage, size, other_sizes = how
+    value = sums[other]
+    if kind == JACCARD:
+        value = np.float32(value / (size + other_sizes[other] - value))
+    if shrinkage > 0:
+        value = np.float32(value * np.float32(shared[other] / np.float32(shared[other] + shrinkage)))
+    return value
 
 
 @kernel
@@ -98,7 +113,7 @@ def _any_reach(values: Any, least: float) -> bool:
     largest = np.float32(0)
     for at in range(len(values)):
         largest = max(largest, values[at])
-    return largest > 0 and largest >= least
+    return bool(largest > 0 and largest >= least)
 
 
 @kernel
@@ -126,7 +141,7 @@ def _add_row(right: Any, row: int, weight: float, sums: Any, shared: Any, counts
 
 @kernel
 def upper_products(left: Any, right: Any, start: int, stop: int, out: Any) -> None:
-    """Add to the upper triangle of ``out`` that of a symmetric ``left @ right``; columns of ``right`` ascend."""
+    """Add to the upper triangle of ``out`` that of ``left @ right``, whose columns ascend in each row."""
     indptr, columns, weights = left
     for row in range(start, stop):
         target = out[row]
@@ -206,8 +221,9 @@ def rules(
 ) -> None:
     """Add up, for each item, ``1 / distance`` for what stands up to ``window`` events before it.
 
-    ``occurrences`` is ``(indptr, indices)``: where in ``events`` each item stands. ``places`` holds how many events
-    of the same history stand before each. ``kept_columns`` has one row; ``counts`` says how much each item fills.
+    ``occurrences`` is ``(indptr, indices)``: where in ``events`` each item stands. ``places`` holds how many
+    events of the same history stand before each. What is kept of all items is in one row; ``counts`` says how
+    much of it each item fills.
     """
     indptr, positions = occurrences
     sums = np.zeros(width, dtype=np.float32)

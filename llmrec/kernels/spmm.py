@@ -25,10 +25,10 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 def _sum_of_rows(
     typing: Any, table: Any, columns: Any, weights: Any, start: Any, stop: Any, out: Any, row: Any
 ) -> Any:
-    """Set ``out[row]`` to the sum of ``weights[e] * table[columns[e]]``, for ``e`` from ``start`` to ``stop``.
+    """Set ``out[row]`` to the sum of ``weights[e] * table[columns[e]]``, ``e`` from ``start`` to ``stop``.
 
-    ``table`` and ``out`` have ``LANES`` columns of float32. In a loop the sum would be stored and loaded again
-    for each entry; here it stays in registers, in two sums that are added last.
+    ``table`` and ``out`` have ``LANES`` columns of float32. In a loop the sum would be stored and loaded for
+    each entry; here it stays in registers, in two sums that are added last.
     """
     signature = types.void(table, columns, weights, start, stop, out, row)
 
