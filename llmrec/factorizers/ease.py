@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 
 from llmrec.base import ContentFactorizer, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError, ParameterError
+from llmrec.factorizers.nearest import add_gram
 from llmrec.factorizers.similarity import within
 from llmrec.validation import check_fitted, check_matrix, check_number
 from llmrec.vectors import replace_rows, row_norms, take_rows
@@ -265,14 +266,14 @@ def _solve_over_items(
 ) -> tuple[FloatArray, DoubleArray]:
     """Invert the items × items matrix, in place, and return the columns of B as rows, and diag(P)."""
     n_items = rows.shape[1]
-    by_item = sparse.csr_array(rows.T)
-    gram = np.empty((n_items, n_items))
-    for block in _blocks(n_items):
-        gram[block] = (by_item[block] @ rows).toarray()
-        if content is not None:
+    gram = np.zeros((n_items, n_items))
+    add_gram(rows, gram)
+    if content is not None:
+        for block in _blocks(n_items):
             gram[block] += weight * _dense(content[block] @ content.T)
     gram[np.diag_indices_from(gram)] += ridges
-    # The transpose of a symmetric C-ordered array is the Fortran order in which LAPACK works in place.
+    # The transpose of a C-ordered array is in the Fortran order in which LAPACK works in place: on what was
+    # the upper triangle.
     factor, _ = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
     inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
     precisions = np.diagonal(inverse).copy()

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from llmrec.base import Factorizer, FloatArray
+from llmrec.decomposition import right_singular_vectors
+from llmrec.factorizers.nearest import is_much_work, largest_products, products_of_rows
 from llmrec.factorizers.similarity import column_scale, largest_of_rows
-from llmrec.factorizers.svd import right_singular_vectors
 from llmrec.validation import check_fitted, check_integer, check_number
 from llmrec.vectors import row_sums, scale_rows
 
@@ -128,6 +129,13 @@ def _largest(rows: Any, power: float, left: FloatArray, right: FloatArray, neigh
     """Return the largest positive entries of each row of the filter, some rows at a time."""
     rows = sparse.csr_array(rows)
     by_item = sparse.csr_array(rows.T)
+    products = products_of_rows(by_item, np.diff(rows.indptr))
+    if not left.shape[1] and is_much_work(products):
+        # The power keeps the order, so that it can wait for what is kept.
+        kept = largest_products(by_item, rows, neighbours, products, skip_self=True)
+        kept.data **= np.float32(power)
+        kept.eliminate_zeros()
+        return kept
     parts = [sparse.csr_array((0, rows.shape[1]), dtype=np.float32)]
     for start in range(0, rows.shape[1], _ITEMS_AT_A_TIME):
         some = slice(start, start + _ITEMS_AT_A_TIME)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.base import Factorizer, FloatArray, IntArray
+from llmrec.factorizers.nearest import chunked_rows
 from llmrec.factorizers.similarity import column_scale, entries_apart, within
 from llmrec.validation import check_fitted, check_integer, check_number
 from llmrec.vectors import grown, replace_rows, scale_rows, take_rows
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["SequenceRules"]
 
 _ROOM = 2
+# Pairs that NumPy counts in less time than the kernel takes to load.
+_LITTLE_WORK = 2_000_000
+_WORK_A_RULE = 8
 
 
 class SequenceRules(Factorizer):
@@ -120,6 +124,8 @@ class SequenceRules(Factorizer):
         items = histories.columns.astype(np.int64)
         places = np.arange(len(items)) - np.repeat(histories.indptr[:-1], histories.lengths)
         is_new = places >= np.repeat(first_new, histories.lengths)
+        if self.window * len(items) > _LITTLE_WORK:
+            return self._counted(items, places, is_new, n_items)
         rules = sparse.csr_array((n_items, self.width_), dtype=np.float32)
         for distance in range(1, self.window + 1):
             later = np.flatnonzero(is_new & (places >= distance))
@@ -129,3 +135,30 @@ class SequenceRules(Factorizer):
             weights = np.full(int(kept.sum()), 1 / distance, dtype=np.float32)
             rules = rules + sparse.csr_array((weights, (to_items[kept], from_items[kept])), shape=rules.shape)
         return sparse.csr_array(rules)
+
+    def _counted(
+        self,
+        items: npt.NDArray[np.int64],
+        places: npt.NDArray[np.int64],
+        is_new: npt.NDArray[np.bool_],
+        n_items: int,
+    ) -> Any:
+        """Return the same by a kernel: sums of the rules to one item at a time."""
+        from llmrec.kernels.neighbours import rules
+
+        new = np.flatnonzero(is_new)
+        positions = new[np.argsort(items[new], kind="stable")]
+        counts = np.bincount(items[new], minlength=n_items)
+        indptr = np.append(0, np.cumsum(counts))
+        events = items.astype(np.int32)
+
+        def keep(chunk: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], FloatArray]:
+            most = int(indptr[chunk.stop] - indptr[chunk.start]) * self.window
+            columns, weights = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.float32)
+            filled = np.zeros(chunk.stop - chunk.start, dtype=np.int64)
+            reach = (self.window, self.width_, chunk.start, chunk.stop)
+            rules((indptr, positions), events, places, *reach, columns, weights, filled)
+            n_filled = int(filled.sum())
+            return filled, columns[:n_filled].copy(), weights[:n_filled].copy()
+
+        return chunked_rows(keep, _WORK_A_RULE * self.window * counts, (n_items, self.width_))

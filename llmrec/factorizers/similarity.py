@@ -10,6 +10,7 @@ from scipy import sparse
 
 from llmrec.base import FloatArray, Matrix
 from llmrec.errors import DataError, ParameterError
+from llmrec.factorizers.nearest import is_much_work, largest_products, products_of_rows
 from llmrec.interactions import Histories
 from llmrec.validation import check_choice, check_integer, check_matrix, check_number
 from llmrec.vectors import unit_rows
@@ -29,7 +30,7 @@ __all__ = [
 SIMILARITIES = ("cosine", "adjusted-cosine", "pearson", "jaccard", "dot")
 WEIGHTINGS = ("bm25", "tf-idf")
 
-_ROWS_AT_A_TIME = 1024
+_ROWS_AT_A_TIME = 512
 _BM25_SATURATION, _BM25_LENGTH_SHARE = 100.0, 0.8
 
 
@@ -157,16 +158,32 @@ class Comparison:
         return cls(**state)
 
 
-def nearest_of_rows(comparison: Comparison, rows: Any, neighbours: int) -> Any:
-    """Return ``(n, n)``: for each row the similarities of its nearest others, itself left out."""
-    parts = []
+def nearest_of_rows(comparison: Comparison, rows: Any, neighbours: int, others: Any = None) -> Any:
+    """Return ``(n, n_others)``: for each row the similarities of its nearest others.
+
+    Both from :meth:`Comparison.rows`. Without ``others`` rows are compared with each other, and each is left
+    out of its own neighbours.
+    """
+    is_own = others is None
+    others = rows if is_own else others
+    products = products_of_rows(rows, np.bincount(others.indices, minlength=others.shape[1]))
+    if is_much_work(products):
+        return largest_products(
+            rows,
+            sparse.csr_array(others.T),
+            neighbours,
+            products,
+            skip_self=is_own,
+            jaccard=comparison.similarity == "jaccard",
+            shrinkage=comparison.shrinkage,
+        )
+    parts = [sparse.csr_array((0, others.shape[0]), dtype=np.float32)]
     for start in range(0, rows.shape[0], _ROWS_AT_A_TIME):
-        block = comparison.similar(rows[start : start + _ROWS_AT_A_TIME], rows)
-        block.setdiag(0, k=start)
+        block = comparison.similar(rows[start : start + _ROWS_AT_A_TIME], others)
+        if is_own:
+            block.setdiag(0, k=start)
         block.eliminate_zeros()
         parts.append(largest_of_rows(block, neighbours))
-    if not parts:
-        return sparse.csr_array((0, 0), dtype=np.float32)
     return sparse.csr_array(sparse.vstack(parts), dtype=np.float32)
 
 

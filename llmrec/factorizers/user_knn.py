@@ -12,7 +12,7 @@ from llmrec.factorizers.similarity import (
     Comparison,
     column_scale,
     content_neighbours,
-    largest_of_rows,
+    nearest_of_rows,
     neighbours_of_new,
     rated_weights,
 )
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["UserKNN"]
 
-_HISTORIES_AT_A_TIME = 512
 _ROOM = 2
 
 
@@ -152,11 +151,7 @@ class UserKNN(ContentFactorizer):
         """Return ``(n, dim)``: the similarities of each history to its nearest users, sparse."""
         check_fitted(self, "audiences_")
         profiles = self._profiles(histories)
-        parts = [
-            largest_of_rows(_without_zeros(self.comparison_.similar(some, self.profiles_)), self.neighbours)
-            for some in _parts(profiles)
-        ]
-        queries = sparse.csr_array(sparse.vstack(parts), dtype=np.float32)
+        queries = nearest_of_rows(self.comparison_, profiles, self.neighbours, self.profiles_)
         queries.resize((len(histories), self.width_))
         return queries
 
@@ -252,13 +247,3 @@ class UserKNN(ContentFactorizer):
         self.profiles_.resize((self.profiles_.shape[0], n_items))
         if self.content_neighbours_ is not None:
             self.content_neighbours_.resize((n_items, n_items))
-
-
-def _parts(matrix: Any) -> list[Any]:
-    starts = range(0, max(matrix.shape[0], 1), _HISTORIES_AT_A_TIME)
-    return [matrix[start : start + _HISTORIES_AT_A_TIME] for start in starts]
-
-
-def _without_zeros(matrix: Any) -> Any:
-    matrix.eliminate_zeros()
-    return matrix

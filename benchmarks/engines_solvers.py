@@ -1,0 +1,176 @@
+"""Singular vectors, item neighbours, EASE beside their peers: time in turns, and how good the vectors are.
+
+    python benchmarks/engines_solvers.py --shape ml20m --json solvers.json
+
+``--parts`` runs some of: svd, neighbours, ease, fit. An energy gap is how much less of the sum of squares
+of the matrix the vectors hold than those of ARPACK, which ``--exact`` computes first; without it, than the
+best in the table. ``fit`` times the default recommender on the data sets of ``--datasets`` below
+``LLMREC_DATA``, beside its slowest view. How to make an environment for all peers stands in ``timing.py``;
+add scikit-learn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from events import kept
+from scipy import linalg, sparse
+from timing import Times, arguments, latencies, report
+
+import llmrec
+from llmrec.datasets import load_dataset
+from llmrec.decomposition import right_singular_vectors
+from llmrec.defaults import default_factorizers
+from llmrec.factorizers import EASE, GraphFilter, ItemKNN, SequenceRules
+from llmrec.interactions import Interactions
+
+NEIGHBOURS = 100
+
+
+def svd(shape: str, factors: int, repeats: int, exact: bool) -> list[dict[str, Any]]:
+    """Compare with scikit-learn's TruncatedSVD as it comes."""
+    from sklearn.decomposition import TruncatedSVD
+
+    matrix = kept(shape).astype(np.float32)
+    vectors: dict[str, Any] = {}
+    if exact:
+        vectors["ARPACK"] = right_singular_vectors(matrix, factors, 0, exact=True)[1]
+
+    def ours(_: int) -> None:
+        vectors["llmrec"] = right_singular_vectors(matrix, factors, 0)[1]
+
+    def theirs(_: int) -> None:
+        vectors["TruncatedSVD"] = TruncatedSVD(factors, random_state=0).fit(matrix).components_.T
+
+    times = latencies({"llmrec": ours, "TruncatedSVD": theirs}, repeats, warm=0)
+    energies = {name: _energy(matrix, one) for name, one in vectors.items()}
+    best = max(energies.values())
+    rows = _rows(f"svd {shape} {factors}", times, "TruncatedSVD")
+    return [{**row, "energy_gap": float(f"{1 - energies[row['engine']] / best:.2g}")} for row in rows]
+
+
+def neighbours(shape: str, repeats: int) -> list[dict[str, Any]]:
+    """Compare with implicit's nearest neighbours, and time what has no peer."""
+    from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
+
+    matrix = kept(shape).astype(np.float32)
+    if shape == "ml20m":
+        # A quarter of the users: five million events.
+        matrix = matrix[::4]
+    events, counts = _interactions(matrix), sparse.csr_matrix(matrix)
+    plain = {"shrinkage": 0.0}
+    rows = []
+    groups: dict[str, tuple[str, dict[str, Callable[[], Any]]]] = {
+        "cosine": (
+            "implicit",
+            {
+                "llmrec": lambda: ItemKNN(NEIGHBOURS, **plain).fit(events),
+                "llmrec, shrinkage 10": lambda: ItemKNN(NEIGHBOURS).fit(events),
+                "implicit": lambda: CosineRecommender(K=NEIGHBOURS).fit(counts, show_progress=False),
+            },
+        ),
+        "bm25": (
+            "implicit",
+            {
+                "llmrec": lambda: ItemKNN(NEIGHBOURS, similarity="dot", weighting="bm25", **plain).fit(
+                    events
+                ),
+                "implicit": lambda: BM25Recommender(K=NEIGHBOURS).fit(counts, show_progress=False),
+            },
+        ),
+        "others": (
+            "",
+            {
+                "graph filter": lambda: GraphFilter().fit(events),
+                "sequence rules": lambda: SequenceRules().fit(events),
+            },
+        ),
+    }
+    for name, (peer, calls) in groups.items():
+        rows += _rows(f"{name} {matrix.nnz / 1e6:.1f}M", _timed(calls, repeats), peer)
+    return rows
+
+
+def ease(shape: str, repeats: int) -> list[dict[str, Any]]:
+    """Compare a fit with the inverse of a dense matrix of the same size alone."""
+    events = _interactions(kept(shape))
+    gram = np.asarray((events.matrix.T @ events.matrix).toarray(), dtype=np.float64)
+    gram[np.diag_indices_from(gram)] += 500
+    calls = {"llmrec": lambda: EASE(max_gigabytes=32).fit(events), "scipy inv": lambda: linalg.inv(gram)}
+    return _rows(f"ease {len(gram)} items", _timed(calls, repeats), "scipy inv")
+
+
+def fits(names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Time the default recommender, and each of its behaviour views alone."""
+    rows = []
+    for name in names:
+        data = load_dataset(name)
+        events = Interactions.from_table(data.interactions)
+        times = {"Recommender()": Times()}
+        times["Recommender()"].add(
+            lambda data=data: llmrec.Recommender().fit(data.interactions, items=data.items)
+        )
+        for view in default_factorizers(events):
+            label = type(view).__name__
+            times[label] = Times()
+            times[label].add(lambda view=view, events=events: view.fit(events))
+        rows += _rows(f"fit {name}", times, "Recommender()")
+    return rows
+
+
+def _timed(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Times]:
+    return latencies({name: lambda _, call=call: call() for name, call in calls.items()}, repeats, warm=0)
+
+
+def _rows(part: str, times: Mapping[str, Times], peer: str) -> list[dict[str, Any]]:
+    """Return a row an engine, with how many times as long as it the peer takes."""
+    rows = []
+    for engine, one in times.items():
+        wall, cpu = float(np.median(one.wall)), float(np.median(one.cpu))
+        row = {"part": part, "engine": engine, "wall_s": round(wall, 3), "cpu_s": round(cpu, 3)}
+        if peer and engine != peer:
+            row["times_faster_wall"] = round(float(np.median(times[peer].wall)) / wall, 2)
+            row["times_faster_cpu"] = round(float(np.median(times[peer].cpu)) / cpu, 2)
+        rows.append(row)
+    return rows
+
+
+def _energy(matrix: Any, vectors: Any) -> float:
+    orthonormal = np.linalg.qr(vectors.astype(np.float64))[0].astype(np.float32)
+    return float(np.square(matrix @ orthonormal, dtype=np.float64).sum())
+
+
+def _interactions(matrix: Any) -> Interactions:
+    pairs = matrix.tocoo()
+    return Interactions.from_table({"user": pairs.coords[0], "item": pairs.coords[1]})
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    options = arguments(
+        __doc__,
+        shape="ml1m",
+        factors=64,
+        repeats=3,
+        exact=False,
+        parts=("svd", "neighbours", "ease"),
+        datasets=("ml-100k", "ml-latest-small", "amazon-beauty"),
+    )
+    started = time.perf_counter()
+    llmrec.warmup()
+    print(f"kernels ready after {time.perf_counter() - started:.1f} s")
+    run = {
+        "svd": lambda: svd(options.shape, options.factors, options.repeats, options.exact),
+        "neighbours": lambda: neighbours(options.shape, options.repeats),
+        "ease": lambda: ease(options.shape, options.repeats),
+        "fit": lambda: fits(tuple(options.datasets)),
+    }
+    rows = [row for part in options.parts for row in run[part]()]
+    report("solvers", rows, options.json, ("scikit-learn", "implicit"))
+
+
+if __name__ == "__main__":
+    main()
