@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba import extending
 
-__all__ = ["kernel"]
+__all__ = ["intrinsic", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,3 +40,8 @@ def kernel(function: F) -> F:
 def _has_file(function: Callable[..., Any]) -> bool:
     """Say whether the code can be kept: not that of a prompt or of an example in a docstring."""
     return not function.__code__.co_filename.startswith("<")
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Let a function write LLVM code for the kernels that call it: for what loops cannot say."""
+    return extending.intrinsic(function)

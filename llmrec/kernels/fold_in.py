@@ -1,0 +1,208 @@
+"""Fold-in of single histories: conjugate gradients until a vector no longer moves in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from llmrec.kernels.gradients import advance, begin
+from llmrec.kernels.jit import kernel
+from llmrec.kernels.lanes import LANES, row_products
+
+__all__ = ["fold_in", "warm"]
+
+_MOST_STEPS = 200
+_ENOUGH = np.float32(1e-12)
+_SMALLEST = np.float32(1e-30)
+# Up to so many entries it is cheaper to turn their vectors than to turn each direction to and fro.
+_FEW = 12
+
+
+@kernel
+def _all_within(columns: Any, start: Any, stop: Any, n_columns: Any) -> Any:
+    within = True
+    for place in range(start, stop):
+        within &= (columns[place] >= 0) & (columns[place] < n_columns)
+    return within
+
+
+@kernel
+def _longest(indptr: Any, n_rows: Any) -> Any:
+    longest = 1
+    for row in range(n_rows):
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    return longest
+
+
+@kernel
+def _turn(vector: Any, turn: Any, result: Any) -> Any:
+    """Set ``result`` to the combination of the rows of ``turn`` that ``vector`` says."""
+    for k in range(len(result)):
+        result[k] = np.float32(0)
+    for i in range(len(vector)):
+        value = vector[i]
+        for k in range(len(result)):
+            result[k] += value * turn[i, k]
+
+
+@kernel
+def _gathered(
+    columns: Any, weights: Any, targets: Any, vectors: Any, dim: Any, centre: Any, panel: Any, right: Any
+) -> Any:
+    """Copy the vectors of a row side by side, and sum up ``w (t - y · centre) y``; return the mass."""
+    mass = np.float32(0)
+    for k in range(len(right)):
+        right[k] = np.float32(0)
+    for j in range(len(columns)):
+        mass += weights[j]
+        left = targets[j] if len(targets) > 0 else np.float32(1)
+        for k in range(dim):
+            panel[j, k] = vectors[columns[j], k]
+        for k in range(dim, len(right)):
+            panel[j, k] = np.float32(0)
+        for k in range(len(centre)):
+            left -= panel[j, k] * centre[k]
+        left *= weights[j]
+        for k in range(len(right)):
+            right[k] += left * panel[j, k]
+    return mass
+
+
+@kernel
+def _applied(diagonal: Any, drift: Any, has_drifted: Any, unobserved: Any, direction: Any, image: Any) -> Any:
+    """Set ``image`` to the matrix of background and ridge times ``direction``."""
+    if has_drifted:
+        _turn(direction, drift, image)
+        for k in range(len(image)):
+            image[k] = unobserved * image[k] + diagonal[k] * direction[k]
+    else:
+        for k in range(len(image)):
+            image[k] = diagonal[k] * direction[k]
+
+
+@kernel
+def _add_products(
+    blocks: Any, panel: Any, weights: Any, start: Any, n: Any, direction: Any, space: Any, image: Any
+) -> Any:
+    """Add ``Σ w (y · direction) y`` to ``image`` in the basis, in which the panel is not."""
+    width = len(image)
+    plain, products = np.empty(width, np.float32), np.zeros(width, np.float32)
+    _turn(direction, space[width : 2 * width], plain)
+    row_products(blocks, panel, weights, start, n, plain, products)
+    _turn(products, space[:width], plain)
+    for k in range(width):
+        image[k] += plain[k]
+
+
+@kernel
+def fold_in(
+    blocks: Any,
+    indptr: Any,
+    columns: Any,
+    weights: Any,
+    targets: Any,
+    vectors: Any,
+    dim: Any,
+    space: Any,
+    has_drifted: Any,
+    unobserved: Any,
+    strength: Any,
+    exponent: Any,
+    centres: Any,
+    solution: Any,
+    is_solved: Any,
+) -> Any:
+    r"""Solve rows of :func:`llmrec.factorizers.least_squares.solve_rows` to the limit of float32.
+
+    Returns False, and solves nothing, if an entry points past the vectors.
+
+    Parameters
+    ----------
+    blocks : tuple of width / 16 integers
+        ``width`` is ``dim`` in whole blocks of 16.
+    indptr, columns, weights, targets
+        The rows: int64, int32, float32, float32; of targets none at all stands for 1. Repeated columns
+        add up.
+    vectors : ndarray of float32, shape (n_columns, >= dim)
+        ``y`` in its first ``dim`` columns.
+    space : ndarray of float32, shape (3 * width + 2, width)
+        An orthogonal basis in columns, the same in rows, the drift of ``YᵀY`` in the basis, then its
+        eigenvalues, and the mean square of each coordinate. In the basis ``YᵀY`` is the diagonal of
+        the eigenvalues and, if it has drifted, the drift. In one array, because each argument takes time.
+    unobserved : float32
+        What ``YᵀY`` is multiplied by.
+    strength, exponent : float
+        The ridge of a row is ``strength * (mass + unobserved * n_columns) ** exponent``.
+    centres : ndarray of float32, shape (n_rows, dim) or (0, dim)
+    solution : ndarray of float32, shape (n_rows, dim)
+        Filled here.
+    is_solved : ndarray of bool, shape (n_rows,)
+        False where a row has not come to rest.
+    """
+    width = LANES * len(blocks)
+    turn, turn_back, drift = space[:width], space[width : 2 * width], space[2 * width : 3 * width]
+    eigenvalues, moments = space[3 * width], space[3 * width + 1]
+    if not _all_within(columns, indptr[0], indptr[len(solution)], len(vectors)):
+        return False
+    panel = np.empty((_longest(indptr, len(solution)), width), np.float32)
+    turned_panel = np.empty((_FEW, width), np.float32)
+    diagonal, inverse = np.empty(width, np.float32), np.empty(width, np.float32)
+    residual, direction = np.empty(width, np.float32), np.empty(width, np.float32)
+    image, plain, x = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    nowhere = np.empty(0, np.float32)
+    for row in range(len(solution)):
+        start, stop = indptr[row], indptr[row + 1]
+        n = stop - start
+        centre = centres[row] if len(centres) > 0 else nowhere
+        mass = _gathered(
+            columns[start:stop], weights[start:stop], targets[start:stop], vectors, dim, centre, panel, plain
+        )
+        _turn(plain, turn, residual)
+        for j in range(n if n <= _FEW else 0):
+            _turn(panel[j], turn, turned_panel[j])
+        ridge = np.float32(strength * max(mass + unobserved * len(vectors), 1e-6) ** exponent)
+        for k in range(width):
+            x[k] = np.float32(0)
+            diagonal[k] = unobserved * eigenvalues[k] + ridge
+            # Without a drift its rows are zeros; the diagonal of the matrix is above 0 with it, too.
+            inverse[k] = np.float32(1) / (diagonal[k] + unobserved * drift[k, k] + mass * moments[k])
+        energy = begin(inverse, residual, direction)
+        least = max(_ENOUGH * energy, _SMALLEST)
+        for _ in range(_MOST_STEPS):
+            if energy <= least:
+                break
+            _applied(diagonal, drift, has_drifted, unobserved, direction, image)
+            if n <= _FEW:
+                row_products(blocks, turned_panel, weights, start, n, direction, image)
+            else:
+                _add_products(blocks, panel, weights, start, n, direction, space, image)
+            energy, _ = advance(inverse, image, energy, x, residual, direction)
+        is_solved[row] = energy <= least
+        _turn(x, turn_back, plain)
+        for k in range(dim):
+            solution[row, k] = plain[k] + centre[k] if len(centre) > 0 else plain[k]
+    return True
+
+
+def warm(dim: int = 64) -> None:
+    """Compile for vectors of ``dim`` floats."""
+    width = -(-dim // LANES) * LANES
+    vectors, square = np.ones((1, dim), dtype=np.float32), np.eye(width, dtype=np.float32)
+    fold_in(
+        (0,) * (width // LANES),
+        np.array([0, 1], dtype=np.int64),
+        np.zeros(1, dtype=np.int32),
+        vectors[0, :1],
+        vectors[0, :0],
+        vectors,
+        dim,
+        np.vstack([square, square, square, square[:2]]),
+        False,
+        np.float32(1),
+        1.0,
+        1.0,
+        vectors[:0],
+        vectors.copy(),
+        np.empty(1, dtype=np.bool_),
+    )
