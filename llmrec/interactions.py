@@ -210,8 +210,11 @@ class Histories:
 
     def weight_matrix(self) -> Any:
         """Return a ``csr_array`` of shape ``(n, n_columns)``; weights of repeated events are added up."""
+        # Beside an int64 indptr the columns would become int64, too: twice the memory.
+        small = len(self.columns) <= np.iinfo(np.int32).max
+        indptr = self.indptr.astype(np.int32 if small else np.int64)
         matrix = sparse.csr_array(
-            (self.weights.copy(), self.columns.copy(), self.indptr.copy()), shape=(len(self), self.n_columns)
+            (self.weights.copy(), self.columns.copy(), indptr), shape=(len(self), self.n_columns)
         )
         matrix.sum_duplicates()
         return matrix
