@@ -4,7 +4,7 @@
 
 ``--parts`` runs some of: sweep, loss, ranking, memory, fold-in. Both minimise implicit's objective:
 confidence 1 + alpha on what happened and 1 on what did not, plain L2. Ours weighs errors of w = alpha and 1,
-which is the same objective for scores that are smaller by w / (w + 1), with a regularization smaller by as much.
+which is the same objective for scores and a regularization that are smaller by w / (w + 1).
 implicit runs its default, three steps of conjugate gradients, on two threads. How to make an environment
 with both stands in ``timing.py``.
 """
@@ -34,23 +34,33 @@ K = 20
 
 
 class Ours:
-    """Our engine by the sweep: users, then items, as implicit does."""
+    """Our engine by the sweep: users, then items, as implicit does; with momentum, dropped where losses rise."""
 
-    def __init__(self, pairs: Any, alpha: float, regularization: float, factors: int):
+    def __init__(self, pairs: Any, alpha: float, regularization: float, factors: int, momentum: float = 0.5):
         self.rows = SparseRows.of(_valued(pairs, alpha), None)
         self.columns = self.rows.transposed()
         self.shrink = alpha / (1 + alpha)
         self.ridge = regularization * self.shrink
+        self.momentum = np.float32(momentum)
         self.users = np.zeros((pairs.shape[0], factors), dtype=np.float32)
         start = np.random.default_rng(0).normal(scale=0.1 / np.sqrt(factors), size=(pairs.shape[1], factors))
         self.items = start.astype(np.float32)
+        self.before: Any = None
+        self.loss = np.inf
 
     def sweep(self) -> None:
-        for rows, vectors, start in (
-            (self.rows, self.items, self.users),
-            (self.columns, self.users, self.items),
-        ):
-            descend_rows(rows, vectors, 1.0, np.full(len(start), self.ridge), start)
+        now = self.items.copy()
+        if self.before is not None and self.momentum:
+            self.items += self.momentum * (self.items - self.before)
+        loss = self._solve(self.rows, self.items, self.users) + self.ridge * np.vdot(self.items, self.items)
+        if loss > self.loss:
+            self.items = now.copy()
+            loss = self._solve(self.rows, self.items, self.users) + self.ridge * np.vdot(now, now)
+        self.before, self.loss = now, loss
+        self._solve(self.columns, self.users, self.items)
+
+    def _solve(self, rows: SparseRows, vectors: Any, start: Any) -> float:
+        return descend_rows(rows, vectors, 1.0, np.full(len(start), self.ridge), start)
 
     def factors(self) -> tuple[Any, Any]:
         """Return the vectors in the scale of implicit's scores."""
@@ -88,6 +98,7 @@ class Theirs:
 
 ENGINES = {
     "llmrec": Ours,
+    "llmrec, no momentum": lambda *how: Ours(*how, momentum=0),
     "implicit": Theirs,
     "implicit, our start": lambda *how: Theirs(*how, own_start=False),
 }

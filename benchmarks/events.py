@@ -1,4 +1,4 @@
-"""Synthetic events, drawn by seed: users of several tastes, and few famous items, in the shape of known data."""
+"""Synthetic events in the shape of known data, drawn by seed: mixed tastes, few famous items."""
 
 from __future__ import annotations
 

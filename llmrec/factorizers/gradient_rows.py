@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +27,8 @@ _ROWS = 4096
 # To the limit of float32: what is left of a row's residual, squared.
 _CONVERGED = 1e-12
 _LEAST_MASS = 1e-6
+_NOTHING = np.empty((0, 0), dtype=np.float32)
+_NO_TARGETS = np.empty(0, dtype=np.float32)
 _MOST_STEPS = 100
 
 
@@ -181,46 +184,50 @@ def fold_in_rows(
     DataError
         If a row has a column that there is no vector for.
     """
+    indptr, columns, weights = _parts_of(rows)
+    solution = np.empty((len(indptr) - 1, gramian.dim), dtype=np.float32)
+    is_solved = np.empty(len(solution), dtype=np.bool_)
+    wanted = _NO_TARGETS if targets is None else targets
+    entries = (columns, weights, wanted, vectors, gramian.dim, gramian.space, gramian.has_drifted)
+    penalty = (ridge.unobserved_weight, ridge.strength, ridge.exponent)
+    fold_in = _fold_in()
+    if len(solution) == 1:
+        centres = _NOTHING if prior is None else prior
+        left = [fold_in(gramian.blocks, indptr, *entries, *penalty, centres, solution, is_solved)]
+    else:
+
+        def solve(part: slice) -> int:
+            ends = indptr[part.start : part.stop + 1]
+            own = _NOTHING if prior is None else prior[part]
+            results = solution[part], is_solved[part]
+            return int(fold_in(gramian.blocks, ends, *entries, *penalty, own, *results))
+
+        left = map_threads(solve, _parts(indptr))
+    if min(left, default=0) < 0:
+        raise DataError(
+            f"columns go from {columns.min()} to {columns.max()}, and there are {len(vectors)} vectors."
+        )
+    if any(left):
+        hard = np.flatnonzero(~is_solved)
+        how = (indptr, columns, weights, targets)
+        solution[hard] = _solved_exactly(hard, how, vectors, gramian, ridge, prior)
+    return solution
+
+
+@lru_cache(maxsize=1)
+def _fold_in() -> Any:
+    # An import statement takes a tenth of a short fold-in, though the module is there.
     from llmrec.kernels.fold_in import fold_in
 
-    columns = rows.columns if hasattr(rows, "columns") else rows.indices.astype(np.int32, copy=False)
-    weights = rows.weights if hasattr(rows, "columns") else np.ones(len(columns), dtype=np.float32)
-    indptr = rows.indptr.astype(np.int64, copy=False)
-    n_rows, dim = len(indptr) - 1, gramian.dim
-    centres = vectors[:0] if prior is None else prior
-    solution = np.empty((n_rows, dim), dtype=np.float32)
-    is_solved = np.ones(n_rows, dtype=np.bool_)
-    blocks = (0,) * (gramian.space.shape[1] // _LANES)
-    unobserved = np.float32(ridge.unobserved_weight)
+    return fold_in
 
-    def solve(part: slice) -> bool:
-        within: bool = fold_in(
-            blocks,
-            indptr[part.start : part.stop + 1],
-            columns,
-            weights,
-            weights[:0] if targets is None else targets,
-            vectors,
-            dim,
-            gramian.space,
-            gramian.has_drifted,
-            unobserved,
-            float(ridge.strength),
-            float(ridge.exponent),
-            centres if prior is None else centres[part],
-            solution[part],
-            is_solved[part],
-        )
-        return within
 
-    if not all(map_threads(solve, _parts(indptr)) if n_rows > 1 else [solve(slice(0, n_rows))]):
-        raise DataError(f"a history has items of row {columns.max()}; there are vectors for {len(vectors)}.")
-    if not is_solved.all():
-        left = np.flatnonzero(~is_solved)
-        solution[left] = _solved_exactly(
-            left, (indptr, columns, weights, targets), vectors, gramian, ridge, prior
-        )
-    return solution
+def _parts_of(rows: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], FloatArray]:
+    """Return indptr, columns and weights of histories, or of a matrix all of whose entries weigh 1."""
+    if isinstance(rows, sparse.csr_array):
+        ones = np.ones(rows.nnz, dtype=np.float32)
+        return rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), ones
+    return rows.indptr, rows.columns, rows.weights
 
 
 def _turned_table(

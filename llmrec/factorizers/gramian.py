@@ -61,7 +61,8 @@ class Gramian:
         those of frequent items, of which histories are made.
 
     space : ndarray of float32
-        Basis, drift, eigenvalues and moments as the kernel reads them.
+    blocks : tuple
+        Basis, drift, eigenvalues and moments as the kernel reads them, and its width.
 
     Examples
     --------
@@ -82,6 +83,7 @@ class Gramian:
         self.drift: DoubleArray = np.zeros((self.dim, self.dim))
         self.moments: DoubleArray = _moments(used, self.basis)
         self.space = self._space()
+        self.blocks = (0,) * (self.space.shape[1] // _LANES)
 
     def _space(self) -> FloatArray:
         """Return what :func:`llmrec.kernels.fold_in.fold_in` reads, in float32 and whole blocks of lanes."""

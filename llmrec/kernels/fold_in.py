@@ -8,12 +8,12 @@ import numpy as np
 
 from llmrec.kernels.gradients import advance, begin
 from llmrec.kernels.jit import kernel
-from llmrec.kernels.lanes import LANES, row_products
+from llmrec.kernels.lanes import LANES, combined_rows, row_products
 
 __all__ = ["fold_in", "warm"]
 
 _MOST_STEPS = 200
-_ENOUGH = np.float32(1e-12)
+_ENOUGH = np.float32(1e-11)
 _SMALLEST = np.float32(1e-30)
 # Up to so many entries it is cheaper to turn their vectors than to turn each direction to and fro.
 _FEW = 12
@@ -36,14 +36,11 @@ def _longest(indptr: Any, n_rows: Any) -> Any:
 
 
 @kernel
-def _turn(vector: Any, turn: Any, result: Any) -> Any:
+def _turn(blocks: Any, vector: Any, turn: Any, result: Any) -> Any:
     """Set ``result`` to the combination of the rows of ``turn`` that ``vector`` says."""
     for k in range(len(result)):
         result[k] = np.float32(0)
-    for i in range(len(vector)):
-        value = vector[i]
-        for k in range(len(result)):
-            result[k] += value * turn[i, k]
+    combined_rows(blocks, turn, vector, len(vector), result)
 
 
 @kernel
@@ -70,10 +67,12 @@ def _gathered(
 
 
 @kernel
-def _applied(diagonal: Any, drift: Any, has_drifted: Any, unobserved: Any, direction: Any, image: Any) -> Any:
+def _applied(
+    blocks: Any, diagonal: Any, drift: Any, has_drifted: Any, unobserved: Any, direction: Any, image: Any
+) -> Any:
     """Set ``image`` to the matrix of background and ridge times ``direction``."""
     if has_drifted:
-        _turn(direction, drift, image)
+        _turn(blocks, direction, drift, image)
         for k in range(len(image)):
             image[k] = unobserved * image[k] + diagonal[k] * direction[k]
     else:
@@ -83,14 +82,24 @@ def _applied(diagonal: Any, drift: Any, has_drifted: Any, unobserved: Any, direc
 
 @kernel
 def _add_products(
-    blocks: Any, panel: Any, weights: Any, start: Any, n: Any, direction: Any, space: Any, image: Any
+    blocks: Any,
+    panel: Any,
+    weights: Any,
+    start: Any,
+    n: Any,
+    direction: Any,
+    space: Any,
+    spare: Any,
+    image: Any,
 ) -> Any:
     """Add ``Σ w (y · direction) y`` to ``image`` in the basis, in which the panel is not."""
     width = len(image)
-    plain, products = np.empty(width, np.float32), np.zeros(width, np.float32)
-    _turn(direction, space[width : 2 * width], plain)
+    plain, products = spare[0], spare[1]
+    for k in range(width):
+        products[k] = np.float32(0)
+    _turn(blocks, direction, space[width : 2 * width], plain)
     row_products(blocks, panel, weights, start, n, plain, products)
-    _turn(products, space[:width], plain)
+    _turn(blocks, products, space[:width], plain)
     for k in range(width):
         image[k] += plain[k]
 
@@ -115,7 +124,8 @@ def fold_in(
 ) -> Any:
     r"""Solve rows of :func:`llmrec.factorizers.least_squares.solve_rows` to the limit of float32.
 
-    Returns False, and solves nothing, if an entry points past the vectors.
+    Returns the number of rows that did not come to rest; -1, and solves nothing, if an entry points past the
+    vectors.
 
     Parameters
     ----------
@@ -130,7 +140,7 @@ def fold_in(
         An orthogonal basis in columns, the same in rows, the drift of ``YᵀY`` in the basis, then its
         eigenvalues, and the mean square of each coordinate. In the basis ``YᵀY`` is the diagonal of
         the eigenvalues and, if it has drifted, the drift. In one array, because each argument takes time.
-    unobserved : float32
+    unobserved : float
         What ``YᵀY`` is multiplied by.
     strength, exponent : float
         The ridge of a row is ``strength * (mass + unobserved * n_columns) ** exponent``.
@@ -141,16 +151,19 @@ def fold_in(
         False where a row has not come to rest.
     """
     width = LANES * len(blocks)
+    background = np.float32(unobserved)
     turn, turn_back, drift = space[:width], space[width : 2 * width], space[2 * width : 3 * width]
     eigenvalues, moments = space[3 * width], space[3 * width + 1]
     if not _all_within(columns, indptr[0], indptr[len(solution)], len(vectors)):
-        return False
+        return -1
+    n_unsolved = 0
     panel = np.empty((_longest(indptr, len(solution)), width), np.float32)
-    turned_panel = np.empty((_FEW, width), np.float32)
-    diagonal, inverse = np.empty(width, np.float32), np.empty(width, np.float32)
-    residual, direction = np.empty(width, np.float32), np.empty(width, np.float32)
-    image, plain, x = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    nowhere = np.empty(0, np.float32)
+    # One array for all: to make one takes as long as a product of two vectors.
+    work = np.empty((_FEW + 9, width), np.float32)
+    turned_panel, diagonal, inverse, residual = work[:_FEW], work[_FEW], work[_FEW + 1], work[_FEW + 2]
+    direction, image, plain, x = work[_FEW + 3], work[_FEW + 4], work[_FEW + 5], work[_FEW + 6]
+    spare = work[_FEW + 7 :]
+    nowhere = work[0, :0]
     for row in range(len(solution)):
         start, stop = indptr[row], indptr[row + 1]
         n = stop - start
@@ -158,31 +171,32 @@ def fold_in(
         mass = _gathered(
             columns[start:stop], weights[start:stop], targets[start:stop], vectors, dim, centre, panel, plain
         )
-        _turn(plain, turn, residual)
+        _turn(blocks, plain, turn, residual)
         for j in range(n if n <= _FEW else 0):
-            _turn(panel[j], turn, turned_panel[j])
+            _turn(blocks, panel[j], turn, turned_panel[j])
         ridge = np.float32(strength * max(mass + unobserved * len(vectors), 1e-6) ** exponent)
         for k in range(width):
             x[k] = np.float32(0)
-            diagonal[k] = unobserved * eigenvalues[k] + ridge
+            diagonal[k] = background * eigenvalues[k] + ridge
             # Without a drift its rows are zeros; the diagonal of the matrix is above 0 with it, too.
-            inverse[k] = np.float32(1) / (diagonal[k] + unobserved * drift[k, k] + mass * moments[k])
+            inverse[k] = np.float32(1) / (diagonal[k] + background * drift[k, k] + mass * moments[k])
         energy = begin(inverse, residual, direction)
         least = max(_ENOUGH * energy, _SMALLEST)
         for _ in range(_MOST_STEPS):
             if energy <= least:
                 break
-            _applied(diagonal, drift, has_drifted, unobserved, direction, image)
+            _applied(blocks, diagonal, drift, has_drifted, background, direction, image)
             if n <= _FEW:
                 row_products(blocks, turned_panel, weights, start, n, direction, image)
             else:
-                _add_products(blocks, panel, weights, start, n, direction, space, image)
+                _add_products(blocks, panel, weights, start, n, direction, space, spare, image)
             energy, _ = advance(inverse, image, energy, x, residual, direction)
         is_solved[row] = energy <= least
-        _turn(x, turn_back, plain)
+        n_unsolved += energy > least
+        _turn(blocks, x, turn_back, plain)
         for k in range(dim):
             solution[row, k] = plain[k] + centre[k] if len(centre) > 0 else plain[k]
-    return True
+    return n_unsolved
 
 
 def warm(dim: int = 64) -> None:
@@ -199,7 +213,7 @@ def warm(dim: int = 64) -> None:
         dim,
         np.vstack([square, square, square, square[:2]]),
         False,
-        np.float32(1),
+        1.0,
         1.0,
         1.0,
         vectors[:0],

@@ -16,7 +16,7 @@ from numba.core import cgutils
 
 from llmrec.kernels.jit import intrinsic
 
-__all__ = ["LANES", "gather_errors", "gather_products", "row_products"]
+__all__ = ["LANES", "combined_rows", "gather_errors", "gather_products", "row_products"]
 
 LANES = 16
 _AHEAD = 16
@@ -98,6 +98,20 @@ def row_products(
     return signature, build
 
 
+@intrinsic
+def combined_rows(typing: Any, blocks: Any, table: Any, scales: Any, count: Any, out: Any) -> Any:
+    """Add ``Σ scales[i] table[i]`` to ``out``, over the first ``count`` rows."""
+    signature = types.float32(blocks, table, scales, count, out)
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        make = _Combination(
+            context, builder, signature, values, table=1, columns=None, weights=2, vector=4, out=4
+        )
+        return make.run(_INT(0), make.integer(3))
+
+    return signature, build
+
+
 class _Pass:
     """Writes the code of one pass."""
 
@@ -168,9 +182,7 @@ class _Pass:
         builder = self.builder
         places = [builder.add(first, _INT(step)) for step in range(n_rows)]
         rows = [self.row(place) for place in places]
-        dots = self.dots([self.dot(row) for row in rows])
-        for step, (place, row) in enumerate(zip(places, rows, strict=True)):
-            scale = self.scale(place, dots[step])
+        for scale, row in zip(self.scales(places, rows), rows, strict=True):
             spread = self.spread(scale)
             for total, part in zip(self.sums, row, strict=True):
                 product = builder.fmul(spread, part, flags=_FLAGS)
@@ -183,8 +195,13 @@ class _Pass:
                     for block, part in enumerate(row):
                         self.keep_vector(part, pointer, block)
 
+    def scales(self, places: list[Any], rows: list[list[Any]]) -> list[Any]:
+        """Return what each entry's vector is multiplied by."""
+        dots = self.dots([self.dot(row) for row in rows])
+        return [self.scale(place, dot) for place, dot in zip(places, dots, strict=True)]
+
     def scale(self, place: Any, dot: Any) -> Any:
-        """Return what the entry's vector is multiplied by, and count its loss if there are targets."""
+        """Return the multiplier, and count the entry's loss if there are targets."""
         builder = self.builder
         weight = builder.load(builder.gep(self.weights, [place]))
         if self.targets is None:
@@ -285,3 +302,10 @@ class _Pass:
     def keep_vector(self, value: Any, pointer: Any, block: int) -> None:
         at = self.builder.gep(pointer, [_INT(block * LANES)])
         self.builder.store(value, self.builder.bitcast(at, _VECTOR.as_pointer()), align=4)
+
+
+class _Combination(_Pass):
+    """Writes the code of a pass whose multipliers are known."""
+
+    def scales(self, places: list[Any], rows: list[list[Any]]) -> list[Any]:
+        return [self.builder.load(self.builder.gep(self.weights, [place])) for place in places]
