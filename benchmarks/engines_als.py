@@ -34,7 +34,7 @@ K = 20
 
 
 class Ours:
-    """Our engine by the sweep: users, then items, as implicit does; with momentum, dropped where losses rise."""
+    """Our engine by the sweep: users, then items, as implicit does; momentum is dropped where losses rise."""
 
     def __init__(self, pairs: Any, alpha: float, regularization: float, factors: int, momentum: float = 0.5):
         self.rows = SparseRows.of(_valued(pairs, alpha), None)

@@ -36,6 +36,7 @@ _USUAL_REGULARIZATION = {"implicit": 0.01, "explicit": 0.1}
 _UNOBSERVED_WEIGHT = 0.3
 _UNOBSERVED_SHARE = 30.0
 _BIAS_COLUMNS = 2
+_SIDES = ("users", "items")
 # Multiplications from which on a sweep by gradients is worth the half second that its code takes to load.
 _LARGE = 1e9
 
@@ -271,10 +272,11 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
 
     def resize(self, n_users: int, n_items: int) -> None:
         """Make room for new users and items; their vectors start at zero. Costs O(new rows), amortised."""
-        users, items = self._gramian("users"), self._gramian("items")
+        check_fitted(self, "item_vectors_")
+        right = {side: gramian for side in _SIDES if (gramian := self._known_gramian(side)) is not None}
         super().resize(n_users, n_items)
-        users.follow(self.user_vectors_)
-        items.follow(self.item_vectors_)
+        for side, gramian in right.items():
+            gramian.follow(self._side(side))
 
     def set_user_vectors(self, user_rows: IntArray, vectors: FloatArray) -> None:
         """Replace the vectors of some users."""
@@ -438,20 +440,25 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     def _side(self, side: str) -> FloatArray:
         return self.user_vectors_ if side == "users" else self.item_vectors_
 
+    def _known_gramian(self, side: str) -> Gramian | None:
+        """Return the Gramian of users or items if there is one, and it is that of their vectors."""
+        known: dict[str, Gramian] = self.__dict__.setdefault("_gramians", {})
+        gramian = known.get(side)
+        return gramian if gramian is not None and gramian.describes(self._side(side)) else None
+
     def _gramian(self, side: str) -> Gramian:
         """Return the Gramian of users or items, made once for an array of vectors."""
-        known: dict[str, Gramian] = self.__dict__.setdefault("_gramians", {})
-        gramian, vectors = known.get(side), self._side(side)
-        if gramian is None or not gramian.describes(vectors):
+        gramian = self._known_gramian(side)
+        if gramian is None:
+            vectors = self._side(side)
             dim = vectors.shape[1] - (0 if self.is_implicit else _BIAS_COLUMNS)
-            gramian = known[side] = Gramian(vectors, dim)
+            gramian = self.__dict__["_gramians"][side] = Gramian(vectors, dim)
         return gramian
 
     def _replace(self, side: str, rows: IntArray, vectors: FloatArray) -> None:
         check_fitted(self, "item_vectors_")
-        kept = self._side(side)
-        gramian = self.__dict__.setdefault("_gramians", {}).get(side)
-        if gramian is None or not gramian.describes(kept):
+        kept, gramian = self._side(side), self._known_gramian(side)
+        if gramian is None:
             kept[rows] = vectors
             return
         touched = np.unique(rows)
