@@ -25,7 +25,7 @@ _LANES = 16
 _ENTRIES = 200_000
 _ROWS = 4096
 # To the limit of float32: what is left of a row's residual, squared.
-_CONVERGED = 1e-12
+_CONVERGED = 1e-14
 _LEAST_MASS = 1e-6
 _NOTHING = np.empty((0, 0), dtype=np.float32)
 _NO_TARGETS = np.empty(0, dtype=np.float32)

@@ -13,7 +13,7 @@ from llmrec.kernels.lanes import LANES, combined_rows, row_products
 __all__ = ["fold_in", "warm"]
 
 _MOST_STEPS = 200
-_ENOUGH = np.float32(1e-11)
+_ENOUGH = np.float32(1e-13)
 _SMALLEST = np.float32(1e-30)
 # Up to so many entries it is cheaper to turn their vectors than to turn each direction to and fro.
 _FEW = 12
