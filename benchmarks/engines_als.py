@@ -104,10 +104,10 @@ ENGINES = {
 }
 
 
-def sweeps(shape: str, n_sweeps: int) -> list[dict[str, Any]]:
-    """Time sweeps in turns, at 64 and at 128 factors."""
+def sweeps(shape: str, widths: tuple[int, ...], n_sweeps: int) -> list[dict[str, Any]]:
+    """Time sweeps in turns, at each number of factors."""
     rows = []
-    for factors in (64, 128):
+    for factors in widths:
         engines = {name: ENGINES[name](kept(shape), 10.0, 1.0, factors) for name in ("llmrec", "implicit")}
         _warm(factors)
         times = {name: Times() for name in engines}
@@ -351,12 +351,21 @@ def _ratio(times: dict[str, Times], kind: str) -> float:
 
 def main() -> None:
     everything = ("sweep", "loss", "ranking", "memory", "fold-in")
-    how = arguments(__doc__, shape="small", factors=64, sweeps=5, repeats=500, parts=everything, fit_once="")
+    how = arguments(
+        __doc__,
+        shape="small",
+        factors=64,
+        widths=(64, 128),
+        sweeps=5,
+        repeats=500,
+        parts=everything,
+        fit_once="",
+    )
     if how.fit_once:
         print(json.dumps(fit_once(how.fit_once, how.shape, how.factors)))
         return
     parts = {
-        "sweep": lambda: sweeps(how.shape, how.sweeps),
+        "sweep": lambda: sweeps(how.shape, how.widths, how.sweeps),
         "loss": lambda: losses(how.shape, how.factors),
         "ranking": lambda: ranking(how.shape, how.factors, 3 * how.sweeps),
         "memory": lambda: memory(how.shape, how.factors),
