@@ -28,7 +28,7 @@ _ROWS = 4096
 _CONVERGED = 1e-14
 _LEAST_MASS = 1e-6
 _NOTHING = np.empty((0, 0), dtype=np.float32)
-_NO_TARGETS = np.empty(0, dtype=np.float32)
+_ONES = np.ones(4, dtype=np.float32)
 _MOST_STEPS = 100
 
 
@@ -123,7 +123,7 @@ def descend_rows(
         weights.indptr.astype(np.int64, copy=False),
         weights.indices.astype(np.int32, copy=False),
         weights.data,
-        np.ones(4, dtype=np.float32) if targets is None else targets,
+        _ONES if targets is None else targets,
         0 if targets is None else 1,
         table,
         values,
@@ -173,7 +173,7 @@ def fold_in_rows(
         A row each; of a matrix only the pattern counts, and its entries weigh 1.
     targets : ndarray of shape (nnz,), optional
     vectors : ndarray of shape (n_columns, >= dim)
-        C-contiguous; the first ``gramian.dim`` columns are used.
+        The first ``gramian.dim`` columns are used.
     gramian : Gramian
         Of these vectors.
     ridge : Ridge
@@ -185,30 +185,32 @@ def fold_in_rows(
         If a row has a column that there is no vector for.
     """
     indptr, columns, weights = _parts_of(rows)
+    vectors = np.ascontiguousarray(vectors)
     solution = np.empty((len(indptr) - 1, gramian.dim), dtype=np.float32)
-    is_solved = np.empty(len(solution), dtype=np.bool_)
-    wanted = _NO_TARGETS if targets is None else targets
-    entries = (columns, weights, wanted, vectors, gramian.dim, gramian.space, gramian.has_drifted)
+    wanted = (_ONES, 0) if targets is None else (targets, 1)
+    entries = (columns, weights, *wanted, vectors, gramian.dim, gramian.space, gramian.has_drifted)
     penalty = (ridge.unobserved_weight, ridge.strength, ridge.exponent)
     fold_in = _fold_in()
+
+    def solve(part: slice) -> int:
+        ends = indptr[part.start : part.stop + 1]
+        own = _NOTHING if prior is None else prior[part]
+        return int(fold_in(gramian.blocks, ends, *entries, *penalty, own, solution[part]))
+
     if len(solution) == 1:
         centres = _NOTHING if prior is None else prior
-        left = [fold_in(gramian.blocks, indptr, *entries, *penalty, centres, solution, is_solved)]
+        n_left = fold_in(gramian.blocks, indptr, *entries, *penalty, centres, solution)
+        if n_left == 0:
+            return solution
+        left = [n_left]
     else:
-
-        def solve(part: slice) -> int:
-            ends = indptr[part.start : part.stop + 1]
-            own = _NOTHING if prior is None else prior[part]
-            results = solution[part], is_solved[part]
-            return int(fold_in(gramian.blocks, ends, *entries, *penalty, own, *results))
-
         left = map_threads(solve, _parts(indptr))
     if min(left, default=0) < 0:
         raise DataError(
             f"columns go from {columns.min()} to {columns.max()}, and there are {len(vectors)} vectors."
         )
     if any(left):
-        hard = np.flatnonzero(~is_solved)
+        hard = np.flatnonzero(np.isnan(solution[:, 0]))
         how = (indptr, columns, weights, targets)
         solution[hard] = _solved_exactly(hard, how, vectors, gramian, ridge, prior)
     return solution

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmrec.kernels.gradients import advance, begin
 from llmrec.kernels.jit import kernel
-from llmrec.kernels.lanes import LANES, combined_rows, row_products
+from llmrec.kernels.lanes import LANES, combined_rows, gather_errors, row_products
 
 __all__ = ["fold_in", "warm"]
 
@@ -44,26 +44,49 @@ def _turn(blocks: Any, vector: Any, turn: Any, result: Any) -> Any:
 
 
 @kernel
-def _gathered(
-    columns: Any, weights: Any, targets: Any, vectors: Any, dim: Any, centre: Any, panel: Any, right: Any
-) -> Any:
-    """Copy the vectors of a row side by side, and sum up ``w (t - y · centre) y``; return the mass."""
+def _mass(weights: Any, start: Any, stop: Any) -> Any:
     mass = np.float32(0)
+    for place in range(start, stop):
+        mass += weights[place]
+    return mass
+
+
+@kernel
+def _gathered(
+    columns: Any,
+    weights: Any,
+    targets: Any,
+    step: Any,
+    vectors: Any,
+    dim: Any,
+    centre: Any,
+    panel: Any,
+    right: Any,
+) -> Any:
+    """Copy the vectors of a row, of any width, side by side, and sum up ``w (t - y · centre) y``."""
     for k in range(len(right)):
         right[k] = np.float32(0)
     for j in range(len(columns)):
-        mass += weights[j]
-        left = targets[j] if len(targets) > 0 else np.float32(1)
-        for k in range(dim):
-            panel[j, k] = vectors[columns[j], k]
-        for k in range(dim, len(right)):
-            panel[j, k] = np.float32(0)
-        for k in range(len(centre)):
+        left = targets[j * step]
+        for k in range(len(right)):
+            panel[j, k] = vectors[columns[j], k] if k < dim else np.float32(0)
             left -= panel[j, k] * centre[k]
         left *= weights[j]
         for k in range(len(right)):
             right[k] += left * panel[j, k]
-    return mass
+
+
+@kernel
+def _prepare(space: Any, background: Any, ridge: Any, mass: Any, diagonal: Any, inverse: Any, x: Any) -> Any:
+    """Fill in the diagonal of background and ridge, and the preconditioner; start at 0."""
+    width = len(x)
+    eigenvalues, moments = space[3 * width], space[3 * width + 1]
+    for k in range(width):
+        x[k] = np.float32(0)
+        diagonal[k] = background * eigenvalues[k] + ridge
+        # Without a drift it is zero; the diagonal of the matrix is above 0 with it, too.
+        drifted = diagonal[k] + background * space[2 * width + k, k]
+        inverse[k] = np.float32(1) / (drifted + mass * moments[k])
 
 
 @kernel
@@ -111,6 +134,7 @@ def fold_in(
     columns: Any,
     weights: Any,
     targets: Any,
+    target_step: Any,
     vectors: Any,
     dim: Any,
     space: Any,
@@ -120,7 +144,6 @@ def fold_in(
     exponent: Any,
     centres: Any,
     solution: Any,
-    is_solved: Any,
 ) -> Any:
     r"""Solve rows of :func:`llmrec.factorizers.least_squares.solve_rows` to the limit of float32.
 
@@ -131,10 +154,9 @@ def fold_in(
     ----------
     blocks : tuple of width / 16 integers
         ``width`` is ``dim`` in whole blocks of 16.
-    indptr, columns, weights, targets
-        The rows: int64, int32, float32, float32; of targets none at all stands for 1. Repeated columns
-        add up.
-    vectors : ndarray of float32, shape (n_columns, >= dim)
+    indptr, columns, weights, targets, target_step
+        The rows, as for :func:`llmrec.kernels.als.descend`. Repeated columns add up.
+    vectors : ndarray of float32, shape (n_columns, >= dim), C-contiguous
         ``y`` in its first ``dim`` columns.
     space : ndarray of float32, shape (3 * width + 2, width)
         An orthogonal basis in columns, the same in rows, the drift of ``YᵀY`` in the basis, then its
@@ -146,40 +168,51 @@ def fold_in(
         The ridge of a row is ``strength * (mass + unobserved * n_columns) ** exponent``.
     centres : ndarray of float32, shape (n_rows, dim) or (0, dim)
     solution : ndarray of float32, shape (n_rows, dim)
-        Filled here.
-    is_solved : ndarray of bool, shape (n_rows,)
-        False where a row has not come to rest.
+        Filled here; nan where a row has not come to rest.
     """
     width = LANES * len(blocks)
     background = np.float32(unobserved)
     turn, turn_back, drift = space[:width], space[width : 2 * width], space[2 * width : 3 * width]
-    eigenvalues, moments = space[3 * width], space[3 * width + 1]
     if not _all_within(columns, indptr[0], indptr[len(solution)], len(vectors)):
         return -1
     n_unsolved = 0
     panel = np.empty((_longest(indptr, len(solution)), width), np.float32)
     # One array for all: to make one takes as long as a product of two vectors.
-    work = np.empty((_FEW + 9, width), np.float32)
+    work = np.empty((_FEW + 10, width), np.float32)
     turned_panel, diagonal, inverse, residual = work[:_FEW], work[_FEW], work[_FEW + 1], work[_FEW + 2]
     direction, image, plain, x = work[_FEW + 3], work[_FEW + 4], work[_FEW + 5], work[_FEW + 6]
-    spare = work[_FEW + 7 :]
-    nowhere = work[0, :0]
+    centre, spare = work[_FEW + 7], work[_FEW + 8 :]
+    has_centres = len(centres) > 0
     for row in range(len(solution)):
         start, stop = indptr[row], indptr[row + 1]
         n = stop - start
-        centre = centres[row] if len(centres) > 0 else nowhere
-        mass = _gathered(
-            columns[start:stop], weights[start:stop], targets[start:stop], vectors, dim, centre, panel, plain
-        )
+        for k in range(width):
+            centre[k] = centres[row, k] if has_centres and k < dim else np.float32(0)
+            plain[k] = np.float32(0)
+        mass = _mass(weights, start, stop)
+        if dim == width and vectors.shape[1] == width:
+            gather_errors(
+                blocks,
+                vectors,
+                columns,
+                weights,
+                targets,
+                target_step,
+                start,
+                stop,
+                centre,
+                plain,
+                panel,
+                True,
+            )
+        else:
+            own = columns[start:stop], weights[start:stop], targets[start * target_step :]
+            _gathered(*own, target_step, vectors, dim, centre, panel, plain)
         _turn(blocks, plain, turn, residual)
         for j in range(n if n <= _FEW else 0):
             _turn(blocks, panel[j], turn, turned_panel[j])
         ridge = np.float32(strength * max(mass + unobserved * len(vectors), 1e-6) ** exponent)
-        for k in range(width):
-            x[k] = np.float32(0)
-            diagonal[k] = background * eigenvalues[k] + ridge
-            # Without a drift its rows are zeros; the diagonal of the matrix is above 0 with it, too.
-            inverse[k] = np.float32(1) / (diagonal[k] + background * drift[k, k] + mass * moments[k])
+        _prepare(space, background, ridge, mass, diagonal, inverse, x)
         energy = begin(inverse, residual, direction)
         least = max(_ENOUGH * energy, _SMALLEST)
         for _ in range(_MOST_STEPS):
@@ -191,11 +224,11 @@ def fold_in(
             else:
                 _add_products(blocks, panel, weights, start, n, direction, space, spare, image)
             energy, _ = advance(inverse, image, energy, x, residual, direction)
-        is_solved[row] = energy <= least
-        n_unsolved += energy > least
+        is_solved = energy <= least  # as is not so if it is not a number
+        n_unsolved += 0 if is_solved else 1
         _turn(blocks, x, turn_back, plain)
         for k in range(dim):
-            solution[row, k] = plain[k] + centre[k] if len(centre) > 0 else plain[k]
+            solution[row, k] = plain[k] + centre[k] if is_solved else np.float32(np.nan)
     return n_unsolved
 
 
@@ -208,7 +241,8 @@ def warm(dim: int = 64) -> None:
         np.array([0, 1], dtype=np.int64),
         np.zeros(1, dtype=np.int32),
         vectors[0, :1],
-        vectors[0, :0],
+        vectors[0],
+        0,
         vectors,
         dim,
         np.vstack([square, square, square, square[:2]]),
@@ -218,5 +252,4 @@ def warm(dim: int = 64) -> None:
         1.0,
         vectors[:0],
         vectors.copy(),
-        np.empty(1, dtype=np.bool_),
     )

@@ -62,10 +62,12 @@ def test_losses_are_the_objective_and_fall():
     assert als.losses_[-1] == pytest.approx(expected, rel=1e-2)
 
 
+# With 14 factors and two columns of biases explicit vectors are as wide as the kernel's.
+@pytest.mark.parametrize("factors", [5, 14, 16])
 @pytest.mark.parametrize("feedback", ["implicit", "explicit"])
-def test_trained_users_are_the_fold_in_of_their_histories(feedback):
+def test_trained_users_are_the_fold_in_of_their_histories(feedback, factors):
     events = from_dense(random_weights(60, 50)) if feedback == "implicit" else rated(n_users=60, n_items=50)
-    als = fitted(events, feedback=feedback)
+    als = fitted(events, feedback=feedback, factors=factors)
     folded = als.query_vectors(events.histories())
     np.testing.assert_allclose(folded, als.user_vectors_, rtol=1e-4, atol=1e-4)
 

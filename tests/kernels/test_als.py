@@ -229,7 +229,8 @@ def test_fold_in_refuses_columns_without_a_vector():
             np.array([0, 1], dtype=np.int64),
             np.array([column], dtype=np.int32),
             np.ones(1, dtype=np.float32),
-            np.empty(0, dtype=np.float32),
+            np.ones(4, dtype=np.float32),
+            0,
             vectors,
             16,
             space,
@@ -239,7 +240,6 @@ def test_fold_in_refuses_columns_without_a_vector():
             1.0,
             np.empty((0, 0), dtype=np.float32),
             np.empty((1, 16), dtype=np.float32),
-            np.empty(1, dtype=np.bool_),
         )
         assert left == -1
 
