@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.errors import DataError, UnknownIdError, nearest
-from llmrec.tables import EventTable, read_events
+from llmrec.tables import EventTable, matrix_entries, read_events
 from llmrec.validation import check_choice, check_number
 from llmrec.vectors import grown
 
@@ -210,8 +210,11 @@ class Histories:
 
     def weight_matrix(self) -> Any:
         """Return a ``csr_array`` of shape ``(n, n_columns)``; weights of repeated events are added up."""
+        # Beside an int64 indptr the columns would become int64, too: twice the memory.
+        small = len(self.columns) <= np.iinfo(np.int32).max
+        indptr = self.indptr.astype(np.int32 if small else np.int64)
         matrix = sparse.csr_array(
-            (self.weights.copy(), self.columns.copy(), self.indptr.copy()), shape=(len(self), self.n_columns)
+            (self.weights.copy(), self.columns.copy(), indptr), shape=(len(self), self.n_columns)
         )
         matrix.sum_duplicates()
         return matrix
@@ -380,9 +383,11 @@ class Interactions:
         """
         if isinstance(table, Interactions):
             return table.copy()
-        read = read_events(table, columns)
         users = IdTable() if users is None else users
         items = IdTable() if items is None else items
+        if sparse.issparse(table):
+            return cls(users, items, _events_of_matrix(table, users, items))
+        read = read_events(table, columns)
         for table_of_ids, n_ids in ((users, read.n_users), (items, read.n_items)):
             for row in range(n_ids or 0):
                 table_of_ids.add(row)
@@ -529,7 +534,11 @@ class _RowIndex:
     """Positions of events by the row they belong to: sorted for the first ones, in lists for later ones."""
 
     def __init__(self, rows: IntArray):
-        self._order = np.argsort(rows, kind="stable")
+        # Two of these stand beside all events: half as wide they take a quarter less memory together.
+        small = len(rows) <= np.iinfo(np.int32).max
+        self._order: npt.NDArray[Any] = np.argsort(rows, kind="stable").astype(
+            np.int32 if small else np.int64
+        )
         self._indptr = np.concatenate([[0], np.cumsum(np.bincount(rows))]).astype(np.int64)
         self._counts: npt.NDArray[np.int64] = np.diff(self._indptr)
         self._later: dict[int, list[int]] = {}
@@ -545,9 +554,7 @@ class _RowIndex:
         counts: npt.NDArray[np.int64] = self._counts.copy()
         return counts
 
-    def gather(
-        self, rows: IntArray | None, n_rows: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def gather(self, rows: IntArray | None, n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return indptr and the event positions of some rows, or of all, in order."""
         if rows is None and not self._later:
             indptr = np.concatenate([self._indptr, np.full(n_rows + 1 - len(self._indptr), len(self._order))])
@@ -561,7 +568,7 @@ class _RowIndex:
         indptr = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
         return indptr, np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
-    def _gather_first(self, rows: IntArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _gather_first(self, rows: IntArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return what :meth:`gather` does, of rows without later events."""
         last = len(self._indptr) - 1
         starts, ends = self._indptr[np.minimum(rows, last)], self._indptr[np.minimum(rows + 1, last)]
@@ -570,11 +577,21 @@ class _RowIndex:
         places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
         return indptr, self._order[places]
 
-    def _positions(self, row: int) -> npt.NDArray[np.int64]:
+    def _positions(self, row: int) -> npt.NDArray[Any]:
         known = row + 1 < len(self._indptr)
         first = self._order[self._indptr[row] : self._indptr[row + 1]] if known else self._order[:0]
         later = self._later.get(row)
         return first if later is None else np.concatenate([first, np.asarray(later, dtype=np.int64)])
+
+
+def _events_of_matrix(matrix: Any, users: IdTable, items: IdTable) -> Events:
+    """Give each row and column of a matrix the row of its id, without a list of all entries."""
+    user_rows, item_rows, weights = matrix_entries(matrix)
+    row_of_user, row_of_item = (
+        np.fromiter((table.add(one) for one in range(n)), dtype=np.int32, count=n)
+        for table, n in zip((users, items), matrix.shape, strict=True)
+    )
+    return Events(row_of_user[user_rows], row_of_item[item_rows], weights)
 
 
 def rows_of_events(read: EventTable, users: IdTable, items: IdTable) -> Events:

@@ -15,7 +15,7 @@ from scipy import sparse
 from llmrec.errors import DataError, MissingColumnError, ParameterError, nearest
 from llmrec.validation import as_list, is_hashable
 
-__all__ = ["EventTable", "ItemTable", "join_text", "read_events", "read_items"]
+__all__ = ["EventTable", "ItemTable", "join_text", "matrix_entries", "read_events", "read_items"]
 
 EVENT_COLUMNS = ("user", "item", "rating", "weight", "timestamp")
 EVENT_TUPLE = ("user", "item", "weight", "timestamp")
@@ -346,18 +346,36 @@ def _second(value: Any) -> Any:
     return value
 
 
-def _read_matrix(matrix: Any) -> EventTable:
+def matrix_entries(matrix: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32]]:
+    """Return the rows, columns and values of a sparse matrix of events, but for its stored zeros.
+
+    Raises
+    ------
+    DataError
+        If it has not two dimensions, or if a value is negative or not finite.
+    """
     entries = sparse.coo_array(matrix)
     if entries.ndim != 2:
         raise DataError(f"a sparse matrix of events is users × items; got {entries.ndim} dimension(s).")
     kept = entries.data != 0
-    weights = _numbers(entries.data[kept].tolist(), "weight")
-    if weights is not None and np.any(weights < 0):
+    rows, columns, weights = entries.row, entries.col, entries.data
+    if not kept.all():
+        rows, columns, weights = rows[kept], columns[kept], weights[kept]
+    with np.errstate(over="ignore"):
+        is_plain = weights.dtype.kind in "fiu" and bool(np.isfinite(weights.astype(np.float32)).all())
+    if not is_plain:
+        weights = np.asarray(_numbers(weights.tolist(), "weight"))
+    if np.any(weights < 0):
         raise DataError("a sparse matrix of events holds confidences, and some are negative.")
+    return rows, columns, weights.astype(np.float32)
+
+
+def _read_matrix(matrix: Any) -> EventTable:
+    users, items, weights = matrix_entries(matrix)
     return EventTable(
-        users=entries.row[kept].tolist(),
-        items=entries.col[kept].tolist(),
-        weights=None if weights is None else weights.astype(np.float32),
-        n_users=entries.shape[0],
-        n_items=entries.shape[1],
+        users=users.tolist(),
+        items=items.tolist(),
+        weights=weights,
+        n_users=matrix.shape[0],
+        n_items=matrix.shape[1],
     )

@@ -1,4 +1,4 @@
-"""Alternating least squares: user and item factors, each solved exactly while the other is held."""
+"""Alternating least squares: user and item factors, each solved for while the other is held."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 from llmrec.base import ContentFactorizer, FactorModel, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError
 from llmrec.factorizers.content_prior import TextMap, prior_shares
+from llmrec.factorizers.gradient_rows import Ridge, SparseRows, descend_rows, fold_in_rows
+from llmrec.factorizers.gramian import Gramian, gram
 from llmrec.factorizers.least_squares import DoubleArray, solution_parts, solve_rows, squared_loss
 from llmrec.factorizers.rating_bias import (
     RatingBias,
@@ -21,7 +23,7 @@ from llmrec.factorizers.rating_bias import (
 )
 from llmrec.progress import progress_bar
 from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
-from llmrec.vectors import grown, replace_rows, row_norms, take_rows
+from llmrec.vectors import replace_rows, row_norms, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,6 +35,10 @@ __all__ = ["ALSFactorizer"]
 _USUAL_REGULARIZATION = {"implicit": 0.01, "explicit": 0.1}
 _UNOBSERVED_WEIGHT = 0.3
 _UNOBSERVED_SHARE = 30.0
+_BIAS_COLUMNS = 2
+_SIDES = ("users", "items")
+# Multiplications from which on a sweep by gradients is worth the half second that its code takes to load.
+_LARGE = 1e9
 
 
 class ALSFactorizer(FactorModel, ContentFactorizer):
@@ -77,6 +83,15 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         sweep. An item without events then has the vector that its text suggests, one with many forgets it.
     damping : float, default 5.0
         Explicit feedback: biases are drawn towards 0 as if by this many ratings at the mean.
+    solver : {"auto", "cg", "exact"}, default "auto"
+        How a half of a sweep finds the vectors of one side. ``"exact"`` solves each row's linear system;
+        ``"cg"`` takes three preconditioned steps of conjugate gradients from where the row was (Takács,
+        Pilászy & Tikk, "Applications of the conjugate gradient method for implicit feedback collaborative
+        filtering", RecSys 2011): nearly the same loss many times faster. ``"auto"`` is ``"exact"`` for
+        data so small that it is done before compiled code would be loaded. Fold-in is exact with either.
+    momentum : float, default 0.0
+        From 0 to 1: how far item vectors go on after each sweep in the direction in which they went,
+        where that lowers the loss: 0.5 reaches in 4 sweeps what takes 8 to 15 without.
     sweeps : int, default 15
         At most this many rounds over items and users.
     tolerance : float, default 1e-4
@@ -93,6 +108,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         ``dim`` is ``factors``; for explicit feedback ``factors + 2``, for the biases.
     unobserved_weight_ : float
         The :math:`a_0` that was used.
+    solver_ : str
+        The solver that was used.
     losses_ : list of float
         The loss after each sweep.
     content_ : ndarray or csr_array of shape (n_items, content_dim), or None
@@ -121,6 +138,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         frequency_exponent: float = 1.0,
         content_prior: float = 0.0,
         damping: float = 5.0,
+        solver: str = "auto",
+        momentum: float = 0.0,
         sweeps: int = 15,
         tolerance: float = 1e-4,
         random_state: int = 0,
@@ -133,6 +152,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         self.frequency_exponent = frequency_exponent
         self.content_prior = content_prior
         self.damping = damping
+        self.solver = solver
+        self.momentum = momentum
         self.sweeps = sweeps
         self.tolerance = tolerance
         self.random_state = random_state
@@ -149,20 +170,21 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         factors = self._check_parameters()
         self.content_ = self._check_content(content, interactions.n_items)
         self.text_map_: FloatArray | None = None
-        histories = interactions.histories()
         if self.feedback == "implicit":
-            weights, targets, bias = histories.weight_matrix(), None, None
+            rows, bias = SparseRows.of(interactions.matrix, None), None
         else:
-            ratings = histories.rating_matrix()
+            ratings = interactions.rating_matrix
             bias = RatingBias.of(ratings, self.damping)
             weights = bias.residuals(ratings)
             targets = weights.data.copy()
             weights.data[:] = 1
-        self.unobserved_weight_ = self._unobserved_weight(weights)
+            rows = SparseRows.of(weights, targets)
+        self.unobserved_weight_ = self._unobserved_weight(rows.weights)
+        self.solver_ = self._solver(rows.weights)
         start = np.random.default_rng(self.random_state).normal(
             scale=0.1 / np.sqrt(factors), size=(interactions.n_items, factors)
         )
-        users, items = self._alternate(weights, targets, start.astype(np.float32))
+        users, items = self._alternate(rows, start.astype(np.float32))
         self.mean_rating_ = 0.0 if bias is None else bias.mean
         self.user_vectors_ = users if bias is None else with_user_bias(users, bias.user + bias.mean)
         self.item_vectors_ = items if bias is None else with_item_bias(items, bias.item)
@@ -173,11 +195,11 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "item_vectors_")
         items = self.item_vectors_
         if self.feedback == "implicit":
-            return self._solve(histories.weight_matrix(), None, items)
+            return self._folded(histories, None, "items")
         ratings = histories.rating_matrix()
         bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
-        users = self._solve_residuals(ratings, self.mean_rating_ + bias, items[:, -2], items[:, :-2])
-        return with_user_bias(users, bias + self.mean_rating_)
+        left = _residuals(ratings, self.mean_rating_ + bias, items[:, -2])
+        return with_user_bias(self._folded(left, left.data, "items"), bias + self.mean_rating_)
 
     def history_parts(self, histories: Histories) -> FloatArray:
         """Return what each entry adds to its fold-in, given the matrix that all make together.
@@ -204,12 +226,12 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "user_vectors_")
         users = self.user_vectors_
         if self.feedback == "implicit":
-            return self._solve(audiences.weight_matrix(), None, users, prior)
+            return self._folded(audiences, None, "users", prior)
         ratings = audiences.rating_matrix()
         user_bias = users[:, -1] - np.float32(self.mean_rating_)
         bias = damped_means(ratings, self.mean_rating_, user_bias, self.damping)
-        items = self._solve_residuals(ratings, bias, users[:, -1], users[:, :-2], prior)
-        return with_item_bias(items, bias)
+        left = _residuals(ratings, bias, users[:, -1])
+        return with_item_bias(self._folded(left, left.data, "users", prior), bias)
 
     def _prior(self, item_rows: IntArray, counts: npt.NDArray[np.int64]) -> FloatArray | None:
         """Return what the texts of some items suggest, ``(n, factors)``, by how few events they have."""
@@ -233,12 +255,12 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         if self.content_ is None or self.text_map_ is None or not len(item_rows):
             return np.empty(0, dtype=np.int32)
         self.content_ = replace_rows(self.content_, item_rows, content)
-        self.item_vectors_ = grown(self.item_vectors_, int(item_rows.max()) + 1)
+        self.resize(len(self.user_vectors_), int(item_rows.max()) + 1)
         blank = np.unique(item_rows[row_norms(self.item_vectors_[item_rows]) == 0])
         placed = take_rows(self.content_, blank) @ self.text_map_
         if self.feedback == "explicit":
             placed = with_item_bias(placed, np.zeros(len(blank), dtype=np.float32))
-        self.item_vectors_[blank] = placed
+        self.set_item_vectors(blank, placed)
         return blank.astype(np.int32)
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
@@ -247,6 +269,22 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             return item_counts
         has_text = (row_norms(take_rows(self.content_, item_rows)) > 0).astype(np.float32)
         return np.maximum(item_counts, has_text)
+
+    def resize(self, n_users: int, n_items: int) -> None:
+        """Make room for new users and items; their vectors start at zero. Costs O(new rows), amortised."""
+        check_fitted(self, "item_vectors_")
+        right = {side: gramian for side in _SIDES if (gramian := self._known_gramian(side)) is not None}
+        super().resize(n_users, n_items)
+        for side, gramian in right.items():
+            gramian.follow(self._side(side))
+
+    def set_user_vectors(self, user_rows: IntArray, vectors: FloatArray) -> None:
+        """Replace the vectors of some users."""
+        self._replace("users", user_rows, vectors)
+
+    def set_item_vectors(self, item_rows: IntArray, vectors: FloatArray) -> None:
+        """Replace the vectors of some items."""
+        self._replace("items", item_rows, vectors)
 
     def targets(self, events: Events) -> FloatArray:
         """Return 1 for each implicit event, the rating of each explicit one."""
@@ -269,6 +307,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
 
     def _check_parameters(self) -> int:
         check_choice("feedback", self.feedback, ("implicit", "explicit"))
+        check_choice("solver", self.solver, ("auto", "cg", "exact"))
         if self.regularization != "auto":
             check_number("regularization", self.regularization, 0, above=True)
         if isinstance(self.unobserved_weight, str):
@@ -278,6 +317,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_number("frequency_exponent", self.frequency_exponent)
         check_number("content_prior", self.content_prior, 0)
         check_number("damping", self.damping, 0)
+        check_number("momentum", self.momentum, 0, 1)
         check_number("tolerance", self.tolerance, 0)
         check_integer("sweeps", self.sweeps, minimum=1)
         return check_integer("factors", self.factors, minimum=1)
@@ -296,29 +336,57 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         mean_weight = float(weights.sum()) / max(weights.shape[0] * weights.shape[1], 1)
         return float(min(_UNOBSERVED_WEIGHT, _UNOBSERVED_SHARE * mean_weight))
 
-    def _alternate(
-        self, weights: Any, targets: FloatArray | None, items: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        by_item, item_targets = _transposed(weights, targets)
-        rows, counts = np.arange(len(items), dtype=np.int32), np.diff(by_item.indptr)
+    def _solver(self, weights: Any) -> str:
+        if self.solver != "auto":
+            return self.solver
+        work = weights.nnz * self.factors**2 + sum(weights.shape) * self.factors**3
+        return "cg" if work * self.sweeps > _LARGE else "exact"
+
+    def _alternate(self, rows: SparseRows, items: FloatArray) -> tuple[FloatArray, FloatArray]:
+        by_item = rows.transposed()
+        counts = np.diff(by_item.weights.indptr)
+        item_rows = np.arange(len(items), dtype=np.int32)
         mapping = None if self.content_ is None else TextMap(self.content_, counts)
         self.losses_: list[float] = []
         bar = progress_bar(range(self.sweeps), description="ALS sweeps", enabled=self.progress)
-        users = self._solve(weights, targets, items)
+        users = np.zeros((rows.weights.shape[0], items.shape[1]), dtype=np.float32)
+        users, _ = self._half_sweep(rows, items, users)
         for _ in bar:
-            items = self._solve(by_item, item_targets, users, self._prior(rows, counts))
+            before = items.copy()
+            items, _ = self._half_sweep(by_item, users, items, self._prior(item_rows, counts))
             if mapping is not None:
                 self.text_map_ = mapping.fit(items)
-            users = self._solve(weights, targets, items)
-            self.losses_.append(self._loss(weights, targets, users, items))
+            users, items = self._users_ahead(rows, by_item, users, items, before)
             bar.set_postfix_str(f"loss {self.losses_[-1]:.5g}", refresh=False)
             if self._has_converged():
                 break
         bar.close()
-        placed = self._prior(rows[counts == 0], counts[counts == 0])
+        placed = self._prior(item_rows[counts == 0], counts[counts == 0])
         if placed is not None:
             items[counts == 0] = placed
+        if self.solver_ == "cg":
+            # A user's vector is the fold-in of their history.
+            self._descend(rows, items, users, n_steps=None)
         return users, items
+
+    def _users_ahead(
+        self,
+        rows: SparseRows,
+        by_item: SparseRows,
+        users: FloatArray,
+        items: FloatArray,
+        before: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Solve for users where the items are if they go on as they went; where they are if that is worse."""
+        is_first, momentum = not self.losses_, np.float32(self.momentum)
+        ahead = items if is_first or momentum == 0 else items + momentum * (items - before)
+        for tried in (ahead, items):
+            users, loss = self._half_sweep(rows, tried, users)
+            loss += self._penalty(by_item, users, tried)
+            if tried is items or loss <= self.losses_[-1]:
+                break
+        self.losses_.append(loss)
+        return users, tried
 
     def _has_converged(self) -> bool:
         if len(self.losses_) < 2:
@@ -327,67 +395,112 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         # A prior that moves with the text map may raise the loss again.
         return abs(before - now) < self.tolerance * abs(before)
 
-    def _solve(
+    def _half_sweep(
+        self, rows: SparseRows, vectors: FloatArray, start: FloatArray, prior: FloatArray | None = None
+    ) -> tuple[FloatArray, float]:
+        """Return the other side's vectors, and the loss but for the penalty on ``vectors``."""
+        if self.solver_ == "cg":
+            loss = self._descend(rows, vectors, start, prior)
+            return start, loss
+        background = self._background(vectors)
+        spectrum = None if background is None else np.linalg.eigh(background)
+        ridge = self._ridge(rows.mass, len(vectors))
+        solved = solve_rows(rows.weights, rows.targets, vectors, spectrum, ridge, prior)
+        loss = squared_loss(rows.weights, rows.targets, solved, vectors)
+        if background is not None:
+            loss += float(np.sum(gram(solved) * background))
+        return solved, loss + self._penalty(rows, vectors, solved)
+
+    def _descend(
         self,
-        weights: Any,
-        targets: FloatArray | None,
+        rows: SparseRows,
         vectors: FloatArray,
+        start: FloatArray,
         prior: FloatArray | None = None,
+        n_steps: int | None = 3,
+    ) -> float:
+        unobserved = self.unobserved_weight_ if self.is_implicit else 0.0
+        ridge = self._ridge(rows.mass, len(vectors))
+        return descend_rows(rows, vectors, unobserved, ridge, start, prior, n_steps=n_steps)
+
+    def _folded(
+        self, rows: Any, targets: FloatArray | None, against: str, prior: FloatArray | None = None
     ) -> FloatArray:
-        ridge = self._ridge(weights, vectors)
-        return solve_rows(weights, targets, vectors, self._background(vectors), ridge, prior)
+        """Return the exact solutions of some rows, :class:`Histories` or matrix, against one side."""
+        gramian, vectors = self._gramian(against), self._side(against)
+        if self.solver_ == "cg":
+            unobserved = self.unobserved_weight_ if self.is_implicit else 0.0
+            ridge = Ridge(self._strength, unobserved, self.frequency_exponent)
+            return fold_in_rows(rows, targets, vectors, gramian, ridge, prior)
+        weights = rows.weight_matrix() if self.is_implicit else _ones_like(rows)
+        spectrum = gramian.spectrum(self.unobserved_weight_) if self.is_implicit else None
+        ridge_of_rows = self._ridge(np.asarray(weights.sum(axis=1), dtype=np.float64), len(vectors))
+        return solve_rows(weights, targets, vectors[:, : gramian.dim], spectrum, ridge_of_rows, prior)
+
+    def _side(self, side: str) -> FloatArray:
+        return self.user_vectors_ if side == "users" else self.item_vectors_
+
+    def _known_gramian(self, side: str) -> Gramian | None:
+        """Return the Gramian of users or items if there is one, and it is that of their vectors."""
+        known: dict[str, Gramian] = self.__dict__.setdefault("_gramians", {})
+        gramian = known.get(side)
+        return gramian if gramian is not None and gramian.describes(self._side(side)) else None
+
+    def _gramian(self, side: str) -> Gramian:
+        """Return the Gramian of users or items, made once for an array of vectors."""
+        gramian = self._known_gramian(side)
+        if gramian is None:
+            vectors = self._side(side)
+            dim = vectors.shape[1] - (0 if self.is_implicit else _BIAS_COLUMNS)
+            gramian = self.__dict__["_gramians"][side] = Gramian(vectors, dim)
+        return gramian
+
+    def _replace(self, side: str, rows: IntArray, vectors: FloatArray) -> None:
+        check_fitted(self, "item_vectors_")
+        kept, gramian = self._side(side), self._known_gramian(side)
+        if gramian is None:
+            kept[rows] = vectors
+            return
+        touched = np.unique(rows)
+        before = kept[touched]
+        kept[rows] = vectors
+        gramian.replace(before, kept[touched])
 
     def _solution_parts(self, weights: Any, targets: FloatArray | None, vectors: FloatArray) -> FloatArray:
-        background, ridge = self._background(vectors), self._ridge(weights, vectors)
+        mass = np.asarray(weights.sum(axis=1), dtype=np.float64)
+        background, ridge = self._background(vectors), self._ridge(mass, len(vectors))
         return solution_parts(weights, targets, vectors, background, ridge)
-
-    def _solve_residuals(
-        self,
-        ratings: Any,
-        row_bias: FloatArray,
-        column_bias: FloatArray,
-        vectors: FloatArray,
-        prior: FloatArray | None = None,
-    ) -> FloatArray:
-        ones = ratings.copy()
-        ones.data = np.ones_like(ratings.data)
-        owners = np.repeat(np.arange(ratings.shape[0]), np.diff(ratings.indptr))
-        return self._solve(
-            ones, ratings.data - row_bias[owners] - column_bias[ratings.indices], vectors, prior
-        )
 
     def _background(self, vectors: FloatArray) -> DoubleArray | None:
         """Return what all unobserved pairs ask for: one matrix for all rows, the Gramian trick."""
         if self.feedback == "explicit" or self.unobserved_weight_ == 0:
             return None
-        doubles = vectors.astype(np.float64)
-        return np.asarray(self.unobserved_weight_ * (doubles.T @ doubles))
+        return np.asarray(self.unobserved_weight_ * gram(vectors))
 
-    def _ridge(self, weights: Any, vectors: FloatArray) -> DoubleArray:
-        mass = np.asarray(weights.sum(axis=1), dtype=np.float64).ravel()
-        if self.feedback == "implicit":
-            mass += self.unobserved_weight_ * vectors.shape[0]
-        strength = self.regularization
-        if isinstance(strength, str):
-            strength = _USUAL_REGULARIZATION[self.feedback]
-        return np.asarray(strength * np.maximum(mass, 1e-6) ** self.frequency_exponent)
+    @property
+    def _strength(self) -> float:
+        if isinstance(self.regularization, str):
+            return _USUAL_REGULARIZATION[self.feedback]
+        return float(self.regularization)
 
-    def _loss(self, weights: Any, targets: FloatArray | None, users: FloatArray, items: FloatArray) -> float:
-        loss = squared_loss(weights, targets, users, items)
-        background = self._background(items)
-        if background is not None:
-            doubles = users.astype(np.float64)
-            loss += float(np.sum((doubles.T @ doubles) * background))
-        for side, rows in ((users, weights), (items, weights.T.tocsr())):
-            other = items if side is users else users
-            loss += float(self._ridge(rows, other) @ np.sum(side.astype(np.float64) ** 2, axis=1))
-        return loss
+    def _ridge(self, mass: DoubleArray, n_columns: int) -> DoubleArray:
+        unobserved = self.unobserved_weight_ * n_columns if self.is_implicit else 0.0
+        return np.asarray(self._strength * np.maximum(mass + unobserved, 1e-6) ** self.frequency_exponent)
+
+    def _penalty(self, rows: SparseRows, vectors: FloatArray, solved: FloatArray) -> float:
+        """Return what the regularization asks of solved rows."""
+        return float(self._ridge(rows.mass, len(vectors)) @ (row_norms(solved).astype(np.float64) ** 2))
 
 
-def _transposed(weights: Any, targets: FloatArray | None) -> tuple[Any, FloatArray | None]:
-    across = weights.T.tocsr()
-    if targets is None:
-        return across, None
-    carried = weights.copy()
-    carried.data = targets
-    return across, carried.T.tocsr().data
+def _residuals(ratings: Any, row_bias: FloatArray, column_bias: FloatArray) -> Any:
+    """Return the ratings as a ``csr_array`` of what the biases of rows and columns leave of them."""
+    left = ratings.copy()
+    owners = np.repeat(np.arange(ratings.shape[0]), np.diff(ratings.indptr))
+    left.data = np.asarray(ratings.data - row_bias[owners] - column_bias[ratings.indices], dtype=np.float32)
+    return left
+
+
+def _ones_like(matrix: Any) -> Any:
+    ones = matrix.copy()
+    ones.data = np.ones(matrix.nnz, dtype=np.float32)
+    return ones

@@ -23,7 +23,7 @@ def solve_rows(
     weights: Any,
     targets: npt.NDArray[np.floating[Any]] | None,
     vectors: FloatArray,
-    background: DoubleArray | None,
+    spectrum: tuple[DoubleArray, DoubleArray] | None,
     ridge: DoubleArray,
     prior: FloatArray | None = None,
 ) -> FloatArray:
@@ -41,8 +41,8 @@ def solve_rows(
         The ``t``, in the order of ``weights.data``; 1 if not given.
     vectors : ndarray of shape (n_columns, dim)
         The ``y``.
-    background : ndarray of shape (dim, dim), optional
-        ``B``, symmetric and positive semidefinite, the same for all rows.
+    spectrum : tuple of two ndarrays, of shape (dim,) and (dim, dim), optional
+        The eigenvalues and eigenvectors of ``B``, symmetric and positive semidefinite, the same for all rows.
     ridge : ndarray of shape (n_rows,)
         The ``λ``, above 0.
     prior : ndarray of shape (n_rows, dim), optional
@@ -56,7 +56,8 @@ def solve_rows(
     factors. Rows of like length are solved together, in float64.
     """
     dim = vectors.shape[1]
-    values, basis = (np.zeros(dim), np.eye(dim)) if background is None else np.linalg.eigh(background)
+    values, basis = (np.zeros(dim), np.eye(dim)) if spectrum is None else spectrum
+    indices, vectors = _used(weights.indices, vectors)
     rotated = vectors.astype(np.float64) @ basis
     roots = np.sqrt(weights.data, dtype=np.float64)
     wanted = roots if targets is None else roots * targets
@@ -65,7 +66,7 @@ def solve_rows(
     with threadpool_limits(limits=1, user_api="blas"):
         for rows in _chunks(np.diff(weights.indptr), dim):
             entries, held = _padded_entries(weights.indptr, rows)
-            design = rotated[weights.indices[entries]] * np.where(held, roots[entries], 0)[..., None]
+            design = rotated[indices[entries]] * np.where(held, roots[entries], 0)[..., None]
             right = np.where(held, wanted[entries], 0)[..., None] - design @ centres[rows][..., None]
             diagonal = np.maximum(values, 0) + ridge[rows, None]
             solution[rows] += _solve_chunk(design, right, diagonal)
@@ -96,6 +97,16 @@ def solution_parts(
             system += background
         parts[own] = np.linalg.solve(system, (wanted[own, None] * design).T).T
     return parts.astype(np.float32)
+
+
+def _used(
+    indices: npt.NDArray[np.integer[Any]], vectors: FloatArray
+) -> tuple[npt.NDArray[np.integer[Any]], FloatArray]:
+    """Leave out the vectors that no entry points at, where the entries are few."""
+    if len(indices) >= len(vectors):
+        return indices, vectors
+    used, places = np.unique(indices, return_inverse=True)
+    return places, vectors[used]
 
 
 def _solve_chunk(design: DoubleArray, right: DoubleArray, diagonal: DoubleArray) -> DoubleArray:

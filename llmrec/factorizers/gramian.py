@@ -1,0 +1,145 @@
+"""The Gramian of many vectors, kept right while single ones change."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from llmrec.base import FloatArray
+from llmrec.threads import map_threads
+
+__all__ = ["Gramian", "gram"]
+
+DoubleArray = npt.NDArray[np.float64]
+
+_LANES = 16
+_ROWS = 4096
+
+
+def gram(vectors: FloatArray) -> DoubleArray:
+    """Return :math:`Y^T Y` in float64, without a copy of all vectors.
+
+    Examples
+    --------
+    >>> gram(np.array([[1, 2], [0, 1]], dtype=np.float32)).tolist()
+    [[1.0, 2.0], [2.0, 5.0]]
+    """
+    dim = vectors.shape[1]
+
+    def part(start: int) -> DoubleArray:
+        doubles = vectors[start : start + _ROWS].astype(np.float64)
+        return np.asarray(doubles.T @ doubles)
+
+    return sum(map_threads(part, range(0, len(vectors), _ROWS)), np.zeros((dim, dim)))
+
+
+class Gramian:
+    r""":math:`Y^T Y` in an eigenbasis of it, which changes of single vectors leave where it was.
+
+    What folds in a history needs this matrix, whose making costs O(n dim²): once for a model, not once a
+    request. A vector that changes from :math:`y` to :math:`z` adds :math:`z z^T - y y^T`, O(dim²).
+    The eigenvectors stay as they were found; what the changes add to the diagonal of eigenvalues is
+    :attr:`drift`. After as many changes as there are vectors the basis fits them no longer, and
+    :attr:`is_worn` says so.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, dim), float32
+        The array itself is remembered, to tell whether another has taken its place.
+    dim : int, optional
+        Use only the first ``dim`` columns.
+
+    Attributes
+    ----------
+    eigenvalues : ndarray of shape (dim,)
+    basis : ndarray of shape (dim, dim)
+        Eigenvectors, in columns.
+    drift : ndarray of shape (dim, dim)
+        In the basis.
+    moments : ndarray of shape (dim,)
+        Mean square of each coordinate in the basis, each vector weighing as its own square: long vectors are
+        those of frequent items, of which histories are made.
+
+    space : ndarray of float32
+    blocks : tuple
+        Basis, drift, eigenvalues and moments as the kernel reads them, and its width.
+
+    Examples
+    --------
+    >>> vectors = np.array([[1, 2], [0, 1]], dtype=np.float32)
+    >>> gramian = Gramian(vectors)
+    >>> gramian.replace(vectors[:1], np.zeros((1, 2), dtype=np.float32))
+    >>> gramian.matrix().round(6).tolist()
+    [[0.0, 0.0], [0.0, 1.0]]
+    """
+
+    def __init__(self, vectors: FloatArray, dim: int | None = None):
+        self.dim = vectors.shape[1] if dim is None else dim
+        self._vectors = vectors
+        self._n_changes = 0
+        used = vectors[:, : self.dim]
+        values, self.basis = np.linalg.eigh(gram(used))
+        self.eigenvalues: DoubleArray = np.maximum(values, 0)
+        self.drift: DoubleArray = np.zeros((self.dim, self.dim))
+        self.moments: DoubleArray = _moments(used, self.basis)
+        self.space = self._space()
+        self.blocks = (0,) * (self.space.shape[1] // _LANES)
+
+    def _space(self) -> FloatArray:
+        """Return what :func:`llmrec.kernels.fold_in.fold_in` reads, in float32 and whole blocks of lanes."""
+        width = -(-self.dim // _LANES) * _LANES
+        space = np.zeros((3 * width + 2, width), dtype=np.float32)
+        space[: self.dim, : self.dim] = self.basis
+        space[width : width + self.dim, : self.dim] = self.basis.T
+        space[3 * width, : self.dim] = self.eigenvalues
+        space[3 * width + 1, : self.dim] = self.moments
+        return space
+
+    def matrix(self) -> DoubleArray:
+        """Return :math:`Y^T Y` as it is now."""
+        return np.asarray(self.basis @ (np.diag(self.eigenvalues) + self.drift) @ self.basis.T)
+
+    def spectrum(self, weight: float) -> tuple[DoubleArray, DoubleArray]:
+        """Return the eigenvalues and eigenvectors of ``weight`` times the matrix as it is now."""
+        if not self.has_drifted:
+            return weight * self.eigenvalues, self.basis
+        values, basis = np.linalg.eigh(weight * self.matrix())
+        return values, basis
+
+    def describes(self, vectors: FloatArray) -> bool:
+        """Say whether this is the Gramian of that very array, and not worn."""
+        return self._vectors is vectors and not self.is_worn
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether there were so many changes that a new one is due."""
+        return self._n_changes > max(len(self._vectors), self.dim)
+
+    @property
+    def has_drifted(self) -> bool:
+        """Whether any vector has changed."""
+        return self._n_changes > 0
+
+    def replace(self, before: FloatArray, after: FloatArray) -> None:
+        """Take note that some vectors, ``(n, >= dim)``, were ``before`` and are ``after``."""
+        old, new = (some[:, : self.dim].astype(np.float64) @ self.basis for some in (before, after))
+        self.drift += new.T @ new - old.T @ old
+        first = 2 * self.space.shape[1]
+        self.space[first : first + self.dim, : self.dim] = self.drift
+        self._n_changes += len(before)
+
+    def follow(self, vectors: FloatArray) -> None:
+        """Take note that the vectors moved to another array, with rows of zeros added."""
+        self._vectors = vectors
+
+
+def _moments(vectors: FloatArray, basis: DoubleArray) -> DoubleArray:
+    turn = basis.astype(np.float32)
+
+    def part(start: int) -> DoubleArray:
+        squares = (vectors[start : start + _ROWS] @ turn) ** 2
+        return np.asarray(squares.sum(axis=1, dtype=np.float64) @ squares, dtype=np.float64)
+
+    total = sum(map_threads(part, range(0, len(vectors), _ROWS)), np.zeros(len(basis)))
+    lengths = float(np.vdot(vectors, vectors)) if vectors.flags.c_contiguous else float((vectors**2).sum())
+    return total / max(lengths, 1e-30)
