@@ -8,33 +8,39 @@ import numpy as np
 
 from llmrec.kernels.jit import kernel
 
-__all__ = ["spread_events", "take_steps", "warm"]
+__all__ = ["spread_events", "take_step", "take_steps", "warm"]
+
+
+@kernel
+def take_step(
+    user: int, item: int, target: float, user_vectors: Any, item_vectors: Any, rates: Any, ridge: float
+) -> bool:
+    """Move the vectors of one pair by one gradient step; return False where there are no such vectors.
+
+    ``rates``: (2, dim), the learning rate of each coordinate of users and of items, 0 where it is fixed.
+    """
+    if user < 0 or item < 0 or user >= len(user_vectors) or item >= len(item_vectors):
+        return False
+    p, q = user_vectors[user], item_vectors[item]
+    score = np.float32(0)
+    for k in range(len(p)):
+        score += p[k] * q[k]
+    error, shrink = np.float32(target) - score, np.float32(ridge)
+    for k in range(len(p)):
+        own, other = p[k], q[k]
+        p[k] = own + rates[0, k] * (error * other - shrink * own)
+        q[k] = other + rates[1, k] * (error * own - shrink * other)
+    return True
 
 
 @kernel
 def take_steps(
     users: Any, items: Any, targets: Any, user_vectors: Any, item_vectors: Any, rates: Any, ridge: float
 ) -> int:
-    """Move the vectors of each pair by one gradient step, in order; return how many steps were taken.
-
-    It stops at a pair of which there is no vector. ``rates``: (2, dim), the learning rate of each coordinate
-    of users and of items, 0 where it is fixed.
-    """
-    dim, n_users, n_items = user_vectors.shape[1], len(user_vectors), len(item_vectors)
-    shrink = np.float32(ridge)
+    """Take a step for each pair, in order; return how many, all or those before a pair without vectors."""
     for step in range(len(users)):
-        user, item = users[step], items[step]
-        if user < 0 or item < 0 or user >= n_users or item >= n_items:
+        if not take_step(users[step], items[step], targets[step], user_vectors, item_vectors, rates, ridge):
             return step
-        p, q = user_vectors[user], item_vectors[item]
-        score = np.float32(0)
-        for k in range(dim):
-            score += p[k] * q[k]
-        error = targets[step] - score
-        for k in range(dim):
-            own, other = p[k], q[k]
-            p[k] = own + rates[0, k] * (error * other - shrink * own)
-            q[k] = other + rates[1, k] * (error * own - shrink * other)
     return len(users)
 
 
@@ -103,7 +109,9 @@ def warm() -> None:
     """Compile for float32 vectors and int32 rows."""
     vectors = np.ones((1, 4), dtype=np.float32)
     row, one = np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.float32)
-    take_steps(row, row, one, vectors.copy(), vectors.copy(), np.zeros((2, 4), dtype=np.float32), 0.0)
+    rates = np.zeros((2, 4), dtype=np.float32)
+    take_steps(row, row, one, vectors.copy(), vectors.copy(), rates, 0.0)
+    take_step(0, 0, 1.0, vectors.copy(), vectors.copy(), rates, 0.0)
     room = tuple(np.empty(2, dtype=dtype) for dtype in (np.int32, np.int32, np.float32))
     place = np.zeros(1, dtype=np.int64)
     spread_events((row, row, one), place, np.array([0, 1]), row, place + 1, (1, 0, 0), room, 1)
