@@ -446,11 +446,11 @@ class Interactions:
         return self._by_user.counts(self.n_users)
 
     def counts_of_items(self, item_rows: IntArray) -> npt.NDArray[np.int64]:
-        """Number of events of some items, ``(n,)``. Costs O(n), not O(n_items)."""
+        """Return the number of events of some items, ``(n,)``. Costs O(n), not O(n_items)."""
         return self._by_item.counts_of(item_rows)
 
     def counts_of_users(self, user_rows: IntArray) -> npt.NDArray[np.int64]:
-        """Number of events of some users, ``(n,)``. Costs O(n), not O(n_users)."""
+        """Return the number of events of some users, ``(n,)``. Costs O(n), not O(n_users)."""
         return self._by_user.counts_of(user_rows)
 
     @property

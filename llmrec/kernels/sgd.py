@@ -12,6 +12,18 @@ __all__ = ["spread_events", "take_step", "take_steps", "warm"]
 
 
 @kernel
+def _move(p: Any, q: Any, target: Any, rates: Any, shrink: Any) -> None:
+    score = np.float32(0)
+    for k in range(rates.shape[1]):
+        score += p[k] * q[k]
+    error = target - score
+    for k in range(rates.shape[1]):
+        own, other = p[k], q[k]
+        p[k] = own + rates[0, k] * (error * other - shrink * own)
+        q[k] = other + rates[1, k] * (error * own - shrink * other)
+
+
+@kernel
 def take_step(
     user: int, item: int, target: float, user_vectors: Any, item_vectors: Any, rates: Any, ridge: float
 ) -> bool:
@@ -21,15 +33,7 @@ def take_step(
     """
     if user < 0 or item < 0 or user >= len(user_vectors) or item >= len(item_vectors):
         return False
-    p, q = user_vectors[user], item_vectors[item]
-    score = np.float32(0)
-    for k in range(len(p)):
-        score += p[k] * q[k]
-    error, shrink = np.float32(target) - score, np.float32(ridge)
-    for k in range(len(p)):
-        own, other = p[k], q[k]
-        p[k] = own + rates[0, k] * (error * other - shrink * own)
-        q[k] = other + rates[1, k] * (error * own - shrink * other)
+    _move(user_vectors[user], item_vectors[item], np.float32(target), rates, np.float32(ridge))
     return True
 
 
@@ -38,9 +42,12 @@ def take_steps(
     users: Any, items: Any, targets: Any, user_vectors: Any, item_vectors: Any, rates: Any, ridge: float
 ) -> int:
     """Take a step for each pair, in order; return how many, all or those before a pair without vectors."""
+    shrink, n_users, n_items = np.float32(ridge), len(user_vectors), len(item_vectors)
     for step in range(len(users)):
-        if not take_step(users[step], items[step], targets[step], user_vectors, item_vectors, rates, ridge):
+        user, item = users[step], items[step]
+        if user < 0 or item < 0 or user >= n_users or item >= n_items:
             return step
+        _move(user_vectors[user], item_vectors[item], targets[step], rates, shrink)
     return len(users)
 
 

@@ -96,7 +96,7 @@ class SGDUpdater(OnlineUpdater):
         """Do as :meth:`update` does for one event, the last of the interactions, without arrays around it.
 
         For a loop of one's own over single events, in which arrays of length 1 cost more than the step.
-        Without negatives it takes about two microseconds.
+        Without negatives it takes a few microseconds.
 
         Examples
         --------
