@@ -1,7 +1,7 @@
 """The online engine beside river and implicit: one event, a batch, and newcomers to a large catalogue.
 
-The environment is that of ``benchmarks/timing.py``. Steps of SGD are compared with ``learn_one`` of river, both
-from ids; implicit solves a user's row anew in ``partial_fit_users``, which no single step does. Then a
+The environment is that of ``benchmarks/timing.py``. Steps of SGD are compared with ``learn_one`` of river,
+both from ids; implicit solves a user's row anew in ``partial_fit_users``, which no single step does. Then a
 model of 10,000 users and items and one of a million meet new users and new items in turns: what an event
 costs must not depend on how many there are.
 

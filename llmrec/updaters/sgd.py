@@ -82,15 +82,15 @@ class SGDUpdater(OnlineUpdater):
             return np.empty(0, dtype=np.int32)
         model = state.model
         settings = self._settings(model)
-        users, items, targets = events.user_rows, events.item_rows, model.targets(events)
+        columns: Any = (events.user_rows, events.item_rows, model.targets(events))
         if n_events > 1:
             # What was taken from others by strides; one event lies as it should.
-            users, items, targets = (np.ascontiguousarray(one) for one in (users, items, targets))
-        items = self._learn(state, settings, (users, items, targets))
+            columns = tuple(np.ascontiguousarray(column) for column in columns)
+        items = self._learn(state, settings, columns)
         if len(items) == 1:
             return items.copy()
-        moved = np.unique(items) if len(items) > _FEW else np.array(sorted(set(items.tolist())))
-        return moved.astype(np.int32)
+        moved = np.unique(items) if len(items) > _FEW else sorted(set(items.tolist()))
+        return np.asarray(moved, dtype=np.int32)
 
     def learn_one(self, state: OnlineState, user_row: int, item_row: int, target: float = 1.0) -> None:
         """Do as :meth:`update` does for one event, the last of the interactions, without arrays around it.
@@ -118,11 +118,11 @@ class SGDUpdater(OnlineUpdater):
             raise _no_vectors(model, user_row, item_row)
 
     def _learn(self, state: OnlineState, settings: _Settings, events: Any) -> IntArray:
-        users, items, targets = events
-        if settings.negatives:
-            users, items, targets = self._with_negatives(state, settings, events)
+        steps = self._with_negatives(state, settings, events) if settings.negatives else events
+        users, items, targets = steps
         settings.move(state.model, users, items, targets)
-        return items
+        moved: IntArray = items
+        return moved
 
     def _settings(self, model: FactorModel) -> _Settings:
         """Return the checked parameters as the kernel reads them; remembered, for one event is no work."""
