@@ -259,6 +259,18 @@ class FactorModel(Factorizer):
         ones = np.ones(self.item_vectors_.shape[1], dtype=np.float32)
         return ones, ones
 
+    @property
+    def has_derived_state(self) -> bool:
+        """Whether ``set_user_vectors`` and ``set_item_vectors`` must be called when vectors change.
+
+        Where they do no more than write, the default finds, an updater may write to the vectors itself.
+        """
+        own = type(self)
+        return (
+            own.set_user_vectors is not FactorModel.set_user_vectors
+            or own.set_item_vectors is not FactorModel.set_item_vectors
+        )
+
     def resize(self, n_users: int, n_items: int) -> None:
         """Make room for new users and items; their vectors start at zero. Costs O(new rows), amortised."""
         from llmrec.vectors import grown

@@ -350,6 +350,8 @@ class Interactions:
         self._events = events
         self._by_user = _RowIndex(events.user_rows)
         self._by_item = _RowIndex(events.item_rows)
+        times = events.timestamps
+        self._newest = -np.inf if times is None or not len(times) else float(times.max())
 
     @classmethod
     def from_table(
@@ -448,16 +450,29 @@ class Interactions:
         """Number of events of each user, ``(n_users,)``."""
         return self._by_user.counts(self.n_users)
 
+    def counts_of_items(self, item_rows: IntArray) -> npt.NDArray[np.int64]:
+        """Return the number of events of some items, ``(n,)``. Costs O(n), not O(n_items)."""
+        return self._by_item.counts_of(item_rows)
+
+    def counts_of_users(self, user_rows: IntArray) -> npt.NDArray[np.int64]:
+        """Return the number of events of some users, ``(n,)``. Costs O(n), not O(n_users)."""
+        return self._by_user.counts_of(user_rows)
+
     @property
     def last_timestamp(self) -> float | None:
         """Time of the latest event, None if there is none or the events carry no times."""
         times = self._events.timestamps
-        return float(times.max()) if times is not None and len(times) else None
+        return self._newest if times is not None and len(times) else None
 
     def histories(self, user_rows: IntArray | None = None) -> Histories:
         """Return the histories of some users, or of all. Costs O(their events)."""
         indptr, positions = self._by_user.gather(user_rows, self.n_users)
         return self._gathered(indptr, positions, self._events.item_rows, self.n_items)
+
+    def items_met(self, user_rows: IntArray) -> tuple[npt.NDArray[np.int64], IntArray]:
+        """Return ``indptr`` and ``columns`` of some users' histories alone, without weights or times."""
+        indptr, positions = self._by_user.gather(user_rows, self.n_users)
+        return indptr, self._events.item_rows[positions]
 
     def no_histories(self, n: int) -> Histories:
         """Return ``n`` histories without an event, with the columns that those of known users have."""
@@ -490,10 +505,11 @@ class Interactions:
 
     def append(self, events: Events) -> None:
         """Add events after those known. Their ids are in the tables already. Costs O(``events``)."""
-        start = len(self._events)
         self._events = self._events.extended(events)
-        self._by_user.append(events.user_rows, start)
-        self._by_item.append(events.item_rows, start)
+        self._by_user.append(events.user_rows)
+        self._by_item.append(events.item_rows)
+        if events.timestamps is not None and len(events):
+            self._newest = max(self._newest, float(events.timestamps.max()))
 
     def subset(self, kept: Any) -> Interactions:
         """Return some of the events, by positions or mask, over the same users and items."""
@@ -531,7 +547,7 @@ class Interactions:
 
 
 class _RowIndex:
-    """Positions of events by the row they belong to: sorted for the first ones, in lists for later ones."""
+    """Positions of events by the row they belong to: sorted for the first ones, chained for later ones."""
 
     def __init__(self, rows: IntArray):
         # Two of these stand beside all events: half as wide they take a quarter less memory together.
@@ -541,47 +557,62 @@ class _RowIndex:
         )
         self._indptr = np.concatenate([[0], np.cumsum(np.bincount(rows))]).astype(np.int64)
         self._counts: npt.NDArray[np.int64] = np.diff(self._indptr)
-        self._later: dict[int, list[int]] = {}
+        # Place of each row's last event, and of each later event's predecessor, in llmrec.kernels.row_index.
+        self._last = np.zeros(0, dtype=np.int64)
+        self._before = np.zeros(0, dtype=np.int64)
 
-    def append(self, rows: IntArray, start: int) -> None:
-        for position, row in enumerate(rows.tolist(), start=start):
-            self._later.setdefault(row, []).append(position)
-        self._counts = grown(self._counts, int(rows.max(initial=-1)) + 1)
-        np.add.at(self._counts, rows, 1)
+    def append(self, rows: IntArray) -> None:
+        if not len(rows):
+            return
+        from llmrec.kernels.row_index import chain
+
+        n_rows, start = int(rows.max()) + 1, len(self._before)
+        self._counts = grown(self._counts, n_rows)
+        self._last = grown(self._last, len(self._counts))
+        self._before = grown(self._before, start + len(rows))
+        chain(np.ascontiguousarray(rows, dtype=np.int32), start, self._counts, self._last, self._before)
 
     def counts(self, n_rows: int) -> npt.NDArray[np.int64]:
         self._counts = grown(self._counts, n_rows)
         counts: npt.NDArray[np.int64] = self._counts.copy()
         return counts
 
+    def counts_of(self, rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        counts = self._counts
+        if not len(counts):
+            return np.zeros(len(rows), dtype=np.int64)
+        return np.where((rows >= 0) & (rows < len(counts)), counts[np.minimum(rows, len(counts) - 1)], 0)
+
     def gather(self, rows: IntArray | None, n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return indptr and the event positions of some rows, or of all, in order."""
-        if rows is None and not self._later:
+        if not len(self._before):
+            return self._gather_first(rows, n_rows)
+        from llmrec.kernels.row_index import collect
+
+        wanted = np.ascontiguousarray(np.arange(n_rows) if rows is None else rows, dtype=np.int32)
+        indptr = np.zeros(len(wanted) + 1, dtype=np.int64)
+        np.cumsum(self.counts_of(wanted), out=indptr[1:])
+        positions = np.empty(indptr[-1], dtype=np.int64)
+        sorted_part = (self._indptr, self._order)
+        collect(wanted, sorted_part, self._last, self._before, indptr, positions)
+        return indptr, positions
+
+    def _gather_first(
+        self, rows: IntArray | None, n_rows: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """Return what :meth:`gather` does while there are no later events, without a kernel."""
+        if rows is None:
             indptr = np.concatenate([self._indptr, np.full(n_rows + 1 - len(self._indptr), len(self._order))])
             return indptr, self._order
-        if rows is not None and len(rows) == 1:
-            own = self._positions(int(rows[0]))
-            return np.array([0, len(own)], dtype=np.int64), own
-        if rows is not None and self._later.keys().isdisjoint(rows.tolist()):
-            return self._gather_first(rows)
-        parts = [self._positions(row) for row in (range(n_rows) if rows is None else rows.tolist())]
-        indptr = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
-        return indptr, np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-
-    def _gather_first(self, rows: IntArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-        """Return what :meth:`gather` does, of rows without later events."""
         last = len(self._indptr) - 1
         starts, ends = self._indptr[np.minimum(rows, last)], self._indptr[np.minimum(rows + 1, last)]
+        if len(rows) == 1:
+            own = self._order[starts[0] : ends[0]]
+            return np.array([0, len(own)], dtype=np.int64), own
         indptr = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(ends - starts, out=indptr[1:])
         places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
         return indptr, self._order[places]
-
-    def _positions(self, row: int) -> npt.NDArray[Any]:
-        known = row + 1 < len(self._indptr)
-        first = self._order[self._indptr[row] : self._indptr[row + 1]] if known else self._order[:0]
-        later = self._later.get(row)
-        return first if later is None else np.concatenate([first, np.asarray(later, dtype=np.int64)])
 
 
 def _events_of_matrix(matrix: Any, users: IdTable, items: IdTable) -> Events:

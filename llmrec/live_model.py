@@ -25,7 +25,7 @@ from llmrec.interactions import Histories, Interactions, rows_of_events
 from llmrec.lock import ReadWriteLock
 from llmrec.rankers.exact import top_columns
 from llmrec.tables import EventTable, ItemTable
-from llmrec.vectors import dot, row_norms, take_rows, unit_rows
+from llmrec.vectors import dot, grown, row_norms, take_rows, unit_rows
 from llmrec.views import FactorView, TextView, View, content_view
 
 __all__ = ["LiveModel", "Queries"]
@@ -107,7 +107,7 @@ class LiveModel:
         self._unknown_rows = None
 
     def _describe(self, rows: IntArray, items: Sequence[ViewVectors]) -> None:
-        counts = self.interactions.item_counts[rows]
+        counts = self.interactions.counts_of_items(rows)
         self.ranker.describe(ItemFacts(rows, counts, items, self.catalogue.columns))
 
     # -- recommend -----------------------------------------------------------------------------------------
@@ -136,15 +136,19 @@ class LiveModel:
         allow: IntArray | None,
     ) -> list[tuple[IntArray, FloatArray]]:
         """Return rows and scores for each query; items that no view knows are left out."""
-        unknown = self._unknown_rows
-        if unknown is None:
-            unknown = self._unknown_rows = np.flatnonzero(self._unknown).astype(np.int32)
+        unknown = self._rows_unknown()
         if len(unknown):
             exclude = [np.concatenate([one, unknown]) for one in exclude]
         rows, scores = self.ranker.rank_for(histories, queries, k, exclude, allow)
         # What fills a row up stands at its end.
         n_given = (rows >= 0).sum(axis=1).tolist()
         return [(rows[place, :n], scores[place, :n]) for place, n in enumerate(n_given)]
+
+    def _rows_unknown(self) -> IntArray:
+        rows = self._unknown_rows
+        if rows is None:
+            rows = self._unknown_rows = np.flatnonzero(self._unknown).astype(np.int32)
+        return rows
 
     def rank_popular(
         self, k: int, exclude: IntArray, allow: IntArray | None
@@ -256,10 +260,13 @@ class LiveModel:
         items = [view.item_vectors(self.interactions, rows) for view in self.views]
         self.ranker.update(rows, self.fuser.fuse_items(items))
         self._describe(rows, items)
-        unknown = np.ones(self.interactions.n_items, dtype=np.bool_)
-        unknown[: len(self._unknown)] = self._unknown
-        unknown[rows] = ~_any_present(items)
-        self._unknown = unknown
+        known = _any_present(items)
+        n_before = len(self._unknown)
+        # New rows are all among those indexed again.
+        self._unknown = grown(self._unknown, self.interactions.n_items)
+        if not known.all() or self._unknown[rows[rows < n_before]].any():
+            self._unknown_rows = None
+        self._unknown[rows] = ~known
 
     # -- files ---------------------------------------------------------------------------------------------
 

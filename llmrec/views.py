@@ -371,7 +371,7 @@ class FactorView(View):
         vectors = take_rows(self.factorizer.item_vectors(), wanted)
         support = np.ones(len(wanted), dtype=np.float32)
         if self.kind != "popularity":
-            counts = interactions.item_counts[wanted].astype(np.float32)
+            counts = interactions.counts_of_items(wanted).astype(np.float32)
             if isinstance(self.factorizer, ContentFactorizer):
                 counts = self.factorizer.item_support(counts, wanted)
             support = counts * (row_norms(vectors) > 0).astype(np.float32)

@@ -278,6 +278,16 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         for side, gramian in right.items():
             gramian.follow(self._side(side))
 
+    @property
+    def has_derived_state(self) -> bool:
+        """Whether a Gramian is kept, which has to follow the vectors, or a subclass keeps more."""
+        own = type(self)
+        adds = (
+            own.set_user_vectors is not ALSFactorizer.set_user_vectors
+            or own.set_item_vectors is not ALSFactorizer.set_item_vectors
+        )
+        return adds or any(self._known_gramian(side) is not None for side in _SIDES)
+
     def set_user_vectors(self, user_rows: IntArray, vectors: FloatArray) -> None:
         """Replace the vectors of some users."""
         self._replace("users", user_rows, vectors)

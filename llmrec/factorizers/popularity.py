@@ -46,8 +46,11 @@ class Popularity(Factorizer):
     counts_ : ndarray of shape (n_items,), float64
         Decayed counts, as of ``reference_time_``. A later event counts more than 1, in step with the decay
         of the others; so an event costs O(1), not O(n_items).
+    item_vectors_ : ndarray of shape (n_items, 1)
+        The logarithm of one plus each count.
     reference_time_ : float
-        The newest event of ``fit``, moved on when it lies 40 half-lives back.
+        The newest event of ``fit``, moved on when it lies 40 half-lives back. The counts of all items shrink
+        then, at a cost of O(n_items) once in 40 half-lives.
     half_life_ : float or None
         In days.
 
@@ -72,37 +75,42 @@ class Popularity(Factorizer):
         self.half_life_ = self._choose(events, n_items)
         self.reference_time_ = interactions.last_timestamp or 0.0
         self.counts_ = _decayed_counts(events, n_items, self.half_life_, self.reference_time_)
+        self.item_vectors_ = _logs(self.counts_)
         return self
 
     def item_vectors(self) -> FloatArray:
         """Return ``(n_items, 1)``: the logarithm of one plus each item's count."""
         check_fitted(self, "counts_")
-        return np.log1p(self.counts_)[:, None].astype(np.float32)
+        return self.item_vectors_
 
     def query_vectors(self, histories: Histories) -> FloatArray:
         """Return ``(len(histories), 1)`` ones: everybody gets the same list."""
         return np.ones((len(histories), 1), dtype=np.float32)
 
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
-        """Count new events, and return their items; all items, when the reference time moves on."""
+        """Count new events; return their items, and all whose score falls where the reference time moves."""
         check_fitted(self, "counts_")
         self.counts_ = grown(self.counts_, interactions.n_items)
-        has_moved = self._move_reference(events)
-        counts = _decayed_counts(events, 0, self.half_life_, self.reference_time_)
-        self.counts_[: len(counts)] += counts
-        if has_moved:
-            return np.arange(interactions.n_items, dtype=np.int32)
-        return np.unique(events.item_rows).astype(np.int32)
+        self.item_vectors_ = grown(self.item_vectors_, interactions.n_items)
+        faded = self._move_reference(events)
+        items = np.unique(events.item_rows).astype(np.int32)
+        decayed = _decayed_weights(events, self.half_life_, self.reference_time_)
+        np.add.at(self.counts_, events.item_rows, decayed)
+        self.item_vectors_[items] = _logs(self.counts_[items])
+        return items if faded is None else np.union1d(items, faded).astype(np.int32)
 
-    def _move_reference(self, events: Events) -> bool:
+    def _move_reference(self, events: Events) -> IntArray | None:
+        """Move the reference time on if that is due; return the items whose vectors that changes."""
         if self.half_life_ is None or events.timestamps is None or not len(events):
-            return False
-        passed = (float(events.timestamps.max()) - self.reference_time_) / (self.half_life_ * _DAY)
+            return None
+        newest = float(events.timestamps.max())
+        passed = (newest - self.reference_time_) / (self.half_life_ * _DAY)
         if passed <= _MAX_HALF_LIVES:
-            return False
+            return None
         self.counts_ = self.counts_ * 2.0 ** -min(passed, _MAX_EXPONENT)
-        self.reference_time_ = float(events.timestamps.max())
-        return True
+        self.reference_time_ = newest
+        before, self.item_vectors_ = self.item_vectors_, _logs(self.counts_)
+        return np.flatnonzero(self.item_vectors_[:, 0] != before[:, 0]).astype(np.int32)
 
     def _choose(self, events: Events, n_items: int) -> float | None:
         if self.half_life is None:
@@ -118,11 +126,20 @@ class Popularity(Factorizer):
         return days
 
 
-def _decayed_counts(events: Events, n_items: int, half_life: float | None, newest: float) -> DoubleArray:
+def _logs(counts: DoubleArray) -> FloatArray:
+    return np.log1p(counts)[:, None].astype(np.float32)
+
+
+def _decayed_weights(events: Events, half_life: float | None, newest: float) -> DoubleArray:
     weights = events.weights.astype(np.float64)
-    if half_life is not None and events.timestamps is not None:
-        ages = np.minimum((newest - events.timestamps) / (half_life * _DAY), _MAX_EXPONENT)
-        weights = weights * 2.0**-ages
+    if half_life is None or events.timestamps is None:
+        return weights
+    ages = np.minimum((newest - events.timestamps) / (half_life * _DAY), _MAX_EXPONENT)
+    return np.asarray(weights * 2.0**-ages)
+
+
+def _decayed_counts(events: Events, n_items: int, half_life: float | None, newest: float) -> DoubleArray:
+    weights = _decayed_weights(events, half_life, newest)
     counts = np.bincount(events.item_rows, weights=weights, minlength=n_items)
     return counts.astype(np.float64, copy=False)
 

@@ -73,8 +73,9 @@ class SequenceRules(Factorizer):
         self.counts_ = interactions.item_counts
         self.width_ = _ROOM * interactions.n_items
         histories = interactions.histories()
-        rules = self._rules(histories, np.zeros(len(histories), dtype=np.int64), interactions.n_items)
-        self.rules_ = scale_rows(rules, self._scale())
+        items = np.arange(interactions.n_items, dtype=np.int32)
+        rules = self._rules(histories, np.zeros(len(histories), dtype=np.int64), items)
+        self.rules_ = scale_rows(rules, self._scale(items))
         return self
 
     def item_vectors(self) -> Any:
@@ -99,41 +100,48 @@ class SequenceRules(Factorizer):
             return np.empty(0, dtype=np.int32)
         users, n_new = np.unique(events.user_rows, return_counts=True)
         histories = interactions.histories(users.astype(np.int32))
-        added = self._rules(histories, histories.lengths - n_new, interactions.n_items)
         moved = np.unique(events.item_rows).astype(np.int32)
+        added = self._rules(histories, histories.lengths - n_new, moved)
         self.counts_ = grown(self.counts_, interactions.n_items)
         known = take_rows(self.rules_, moved)
         known = scale_rows(known, np.sqrt(self.counts_[moved]).astype(np.float32))
-        self.counts_[moved] = interactions.item_counts[moved]
-        rules = scale_rows(sparse.csr_array(known + added[moved]), self._scale()[moved])
+        self.counts_[moved] = interactions.counts_of_items(moved)
+        rules = scale_rows(sparse.csr_array(known + added), self._scale(moved))
         self.rules_ = replace_rows(self.rules_, moved, rules)
         return moved
 
     def _weights(self, histories: Histories) -> Any:
         weights = histories.decayed(self.half_life).weight_matrix()
-        scale = np.append(self._scale(), np.float32(0))
         # An item that came after the last events has no rules yet.
-        weights.data *= scale[np.minimum(weights.indices, len(scale) - 1)]
+        has_rules = weights.indices < len(self.counts_)
+        weights.data[~has_rules] = 0
+        weights.data[has_rules] *= self._scale(weights.indices[has_rules])
         return weights
 
-    def _scale(self) -> FloatArray:
-        return column_scale(self.counts_.astype(np.float32), 0.5)
+    def _scale(self, item_rows: IntArray) -> FloatArray:
+        return column_scale(self.counts_[item_rows].astype(np.float32), 0.5)
 
-    def _rules(self, histories: Histories, first_new: npt.NDArray[np.int64], n_items: int) -> Any:
-        """Return ``(n_items, dim)``: the rules that end at the new events of each history, not scaled."""
+    def _rules(self, histories: Histories, first_new: npt.NDArray[np.int64], ends: IntArray) -> Any:
+        """Return ``(len(ends), dim)``: the rules that the new events of each history add, not scaled.
+
+        ``ends`` are the items of these events, sorted.
+        """
         items = histories.columns.astype(np.int64)
         places = np.arange(len(items)) - np.repeat(histories.indptr[:-1], histories.lengths)
         is_new = places >= np.repeat(first_new, histories.lengths)
         if self.window * len(items) > _LITTLE_WORK:
-            return self._counted(items, places, is_new, n_items)
-        rules = sparse.csr_array((n_items, self.width_), dtype=np.float32)
+            n_items = 1 + max(int(items.max()), int(ends.max(initial=0)))
+            counted = self._counted(items, places, is_new, n_items)
+            return counted if len(ends) == n_items else sparse.csr_array(counted[ends])
+        rules = sparse.csr_array((len(ends), self.width_), dtype=np.float32)
         for distance in range(1, self.window + 1):
             later = np.flatnonzero(is_new & (places >= distance))
             from_items, to_items = items[later - distance], items[later]
             # An item is no reason for itself, and beyond the room there are no columns.
             kept = (from_items != to_items) & (from_items < self.width_)
             weights = np.full(int(kept.sum()), 1 / distance, dtype=np.float32)
-            rules = rules + sparse.csr_array((weights, (to_items[kept], from_items[kept])), shape=rules.shape)
+            places_of_ends = np.searchsorted(ends, to_items[kept])
+            rules = rules + sparse.csr_array((weights, (places_of_ends, from_items[kept])), shape=rules.shape)
         return sparse.csr_array(rules)
 
     def _counted(

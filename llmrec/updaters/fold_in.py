@@ -53,7 +53,7 @@ class FoldInUpdater(OnlineUpdater):
         items = np.unique(events.item_rows)
         if self.max_audience is not None:
             limit = check_integer("max_audience", self.max_audience, minimum=0)
-            items = items[interactions.item_counts[items] <= limit]
+            items = items[interactions.counts_of_items(items) <= limit]
         if len(items):
             model.set_item_vectors(items, model.solve_items(interactions, items.astype(np.int32)))
         users = np.unique(events.user_rows)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from llmrec.base import FactorModel, FloatArray, IntArray, OnlineState, OnlineUpdater
 from llmrec.errors import ParameterError
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
     from llmrec.interactions import Events
 
 __all__ = ["SGDUpdater"]
+
+LongArray = npt.NDArray[np.int64]
+
+# Up to here a set sorts faster than an array.
+_FEW = 64
+_LARGEST_SEED = 2**63 - 1
 
 
 class SGDUpdater(OnlineUpdater):
@@ -33,7 +41,8 @@ class SGDUpdater(OnlineUpdater):
     regularization : float, default 0.01
         :math:`\lambda`.
     negatives : int, default 5
-        Sampled items an event, uniform over the catalogue without the user's own; for implicit feedback.
+        Sampled items an event, uniform over the catalogue without what the user has met by then; for
+        implicit feedback. They take a step each, and the user's history to look through.
     random_state : int, default 0
         The items sampled for an event depend on this seed and on how many events came before, so that a
         replay from the same start gives the same vectors.
@@ -68,39 +77,139 @@ class SGDUpdater(OnlineUpdater):
 
     def update(self, state: OnlineState, events: Events) -> IntArray:
         """Take the steps, in the order of the events; return the item rows that moved."""
-        check_number("learning_rate", self.learning_rate, 0, above=True)
-        check_number("regularization", self.regularization, 0)
-        check_integer("negatives", self.negatives, minimum=0)
+        n_events = len(events)
+        if not n_events:
+            return np.empty(0, dtype=np.int32)
         model = state.model
-        targets = model.targets(events)
-        first = state.interactions.n_events - len(events)
-        moved: set[int] = set()
-        for position, (user, item) in enumerate(
-            zip(events.user_rows.tolist(), events.item_rows.tolist(), strict=True)
-        ):
-            self._step(model, user, item, float(targets[position]))
-            moved.add(item)
-            if model.is_implicit:
-                for other in self._sampled(state, user, item, first + position):
-                    self._step(model, user, other, 0.0)
-                    moved.add(other)
-        return np.array(sorted(moved), dtype=np.int32)
+        settings = self._settings(model)
+        columns: Any = (events.user_rows, events.item_rows, model.targets(events))
+        if n_events > 1:
+            # What was taken from others by strides; one event lies as it should.
+            columns = tuple(np.ascontiguousarray(column) for column in columns)
+        items = self._learn(state, settings, columns)
+        if len(items) == 1:
+            return items.copy()
+        moved: Any = np.unique(items) if len(items) > _FEW else np.array(sorted(set(items.tolist())))
+        return np.asarray(moved, dtype=np.int32)
 
-    def _step(self, model: FactorModel, user: int, item: int, target: float) -> None:
-        p, q = model.user_vectors_[user], model.item_vectors_[item]
-        error = np.float32(target) - p @ q
-        user_mask, item_mask = model.learnable
-        rate, ridge = np.float32(self.learning_rate), np.float32(self.regularization)
-        user_step: FloatArray = rate * (error * q - ridge * p) * user_mask
-        item_step: FloatArray = rate * (error * p - ridge * q) * item_mask
-        model.set_user_vectors(np.array([user], dtype=np.int32), p + user_step)
-        model.set_item_vectors(np.array([item], dtype=np.int32), q + item_step)
+    def learn_one(self, state: OnlineState, user_row: int, item_row: int, target: float = 1.0) -> None:
+        """Do as :meth:`update` does for one event, the last of the interactions, without arrays around it.
 
-    def _sampled(self, state: OnlineState, user: int, item: int, position: int) -> list[int]:
-        """Draw items that the user has not met; fewer where they have met nearly all."""
+        For a loop of one's own over single events, in which arrays of length 1 cost more than the step.
+        Without negatives it takes a few microseconds.
+
+        Examples
+        --------
+        >>> from llmrec import ALSFactorizer
+        >>> from llmrec.base import OnlineState
+        >>> from llmrec.interactions import Interactions
+        >>> known = Interactions.from_table([(u, i) for u in range(6) for i in range(8) if (u + i) % 2])
+        >>> als = ALSFactorizer(factors=2).fit(known)
+        >>> SGDUpdater(negatives=0).learn_one(OnlineState(als, known), user_row=0, item_row=5)
+        """
+        model = state.model
+        settings = self._settings(model)
+        if settings.negatives or model.has_derived_state:
+            rows = (np.array([row], dtype=np.int32) for row in (user_row, item_row))
+            self._learn(state, settings, (*rows, np.array([target], dtype=np.float32)))
+            return
+        p, q = model.user_vectors_, model.item_vectors_
+        if not settings.take_step(user_row, item_row, target, p, q, settings.rates, settings.ridge):
+            raise _no_vectors(model, user_row, item_row)
+
+    def _learn(self, state: OnlineState, settings: _Settings, events: Any) -> IntArray:
+        steps = self._with_negatives(state, settings, events) if settings.negatives else events
+        users, items, targets = steps
+        settings.move(state.model, users, items, targets)
+        moved: IntArray = items
+        return moved
+
+    def _settings(self, model: FactorModel) -> _Settings:
+        """Return the checked parameters as the kernel reads them; remembered, for one event is no work."""
+        given = (self.learning_rate, self.regularization, self.negatives, self.random_state)
+        key = (given, model.user_vectors_.shape[1], model.is_implicit)
+        known = _SETTINGS.get(model)
+        if known is None or known.key != key:
+            known = _SETTINGS[model] = self._checked(model, key)
+        return known
+
+    def _checked(self, model: FactorModel, key: Any) -> _Settings:
+        rate = check_number("learning_rate", self.learning_rate, 0, above=True)
+        ridge = check_number("regularization", self.regularization, 0)
+        negatives = check_integer("negatives", self.negatives, minimum=0)
         if not isinstance(self.random_state, int):
             raise ParameterError(f"random_state must be a whole number, got {self.random_state!r}.")
-        rng = np.random.default_rng([self.random_state, position])
-        history = set(state.interactions.histories(np.array([user], dtype=np.int32)).columns.tolist())
-        drawn = rng.integers(state.interactions.n_items, size=2 * self.negatives)
-        return [other for other in drawn.tolist() if other not in history and other != item][: self.negatives]
+        rates = np.float32(rate) * np.stack(model.learnable).astype(np.float32)
+        return _Settings(key, rates, ridge, negatives if model.is_implicit else 0)
+
+    def _with_negatives(self, state: OnlineState, settings: _Settings, events: Any) -> Any:
+        """Put the sampled items after each event: what has been met by then is not drawn."""
+        from llmrec.kernels.sgd import spread_events
+
+        interactions, n_events = state.interactions, len(events[0])
+        users, owners, n_left = _later_of_same_user(events[0])
+        histories = interactions.items_met(users)
+        known = np.diff(histories[0])[owners] - n_left
+        n_steps = n_events * (1 + settings.negatives)
+        steps = tuple(np.empty(n_steps, dtype=dtype) for dtype in (np.int32, np.int32, np.float32))
+        seed = self.random_state & _LARGEST_SEED
+        catalogue = (interactions.n_items, seed, interactions.n_events - n_events)
+        n_steps = spread_events(events, owners, *histories, known, catalogue, steps, settings.negatives)
+        return tuple(column[:n_steps] for column in steps)
+
+
+class _Settings:
+    """Checked parameters for one model, and the kernels."""
+
+    def __init__(self, key: Any, rates: FloatArray, ridge: float, negatives: int):
+        from llmrec.kernels.sgd import take_step, take_steps
+
+        self.key = key
+        self.rates = rates
+        self.ridge = ridge
+        self.negatives = negatives
+        self.take_step = take_step
+        self.take_steps = take_steps
+
+    def move(self, model: FactorModel, users: IntArray, items: IntArray, targets: FloatArray) -> None:
+        """Take steps on the model's vectors: in place, or on copies where more hangs on the vectors."""
+        if not model.has_derived_state:
+            p, q = model.user_vectors_, model.item_vectors_
+            n_taken = self.take_steps(users, items, targets, p, q, self.rates, self.ridge)
+            if n_taken < len(users):
+                raise _no_vectors(model, int(users[n_taken]), int(items[n_taken]))
+            return
+        known = (users >= 0) & (users < len(model.user_vectors_))
+        known &= (items >= 0) & (items < len(model.item_vectors_))
+        if not known.all():
+            first = int(np.argmin(known))
+            raise _no_vectors(model, int(users[first]), int(items[first]))
+        user_rows, own_users = np.unique(users, return_inverse=True)
+        item_rows, own_items = np.unique(items, return_inverse=True)
+        p, q = model.user_vectors_[user_rows], model.item_vectors_[item_rows]
+        own_users, own_items = own_users.astype(np.int32), own_items.astype(np.int32)
+        self.take_steps(own_users, own_items, targets, p, q, self.rates, self.ridge)
+        model.set_user_vectors(user_rows, p)
+        model.set_item_vectors(item_rows, q)
+
+
+_SETTINGS: WeakKeyDictionary[FactorModel, _Settings] = WeakKeyDictionary()
+
+
+def _no_vectors(model: FactorModel, user_row: int, item_row: int) -> IndexError:
+    return IndexError(
+        f"an event of user row {user_row} and item row {item_row}, and the model has vectors of "
+        f"{len(model.user_vectors_)} users and {len(model.item_vectors_)} items; resize it first."
+    )
+
+
+def _later_of_same_user(user_rows: IntArray) -> tuple[IntArray, LongArray, LongArray]:
+    """Return the users, which of them each event is of, and how many later events that user has here."""
+    if len(user_rows) == 1:
+        return user_rows, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    users, owners, counts = np.unique(user_rows, return_inverse=True, return_counts=True)
+    by_user = np.argsort(owners, kind="stable")
+    n_left = np.empty(len(user_rows), dtype=np.int64)
+    ends = np.cumsum(counts)
+    n_left[by_user] = np.repeat(ends, counts) - 1 - np.arange(len(user_rows))
+    return users, owners.astype(np.int64, copy=False), n_left

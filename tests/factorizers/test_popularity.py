@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmrec.errors import DataError, NotFittedError, ParameterError
 from llmrec.factorizers import Popularity
-from llmrec.interactions import Events, Histories, Interactions
+from llmrec.interactions import Events, Histories, IdTable, Interactions
 
 DAY = 86_400.0
 
@@ -143,3 +145,32 @@ def test_use_before_fit_is_refused():
         Popularity().item_vectors()
     with pytest.raises(NotFittedError):
         Popularity().partial_fit(known, known.events)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1e6), st.floats(0.1, 10)), min_size=2, max_size=30),
+    st.integers(1, 29),
+    st.sampled_from([0.5, 7.0, 400.0]),
+)
+def test_a_stream_counts_as_all_events_at_once(drawn, n_known, half_life):
+    """Up to one factor, over a million hours; what lies 500 half-lives back counts as nothing."""
+    drawn = sorted(drawn, key=lambda event: event[1])
+    items, hours, weights = (np.array(column) for column in zip(*drawn, strict=True))
+    events = Events(items * 0, items.astype(np.int32), weights.astype(np.float32), None, hours * 3600)
+    known = Interactions(IdTable([0]), IdTable(range(6)), events.take(slice(0, n_known)))
+    popularity = Popularity(half_life=half_life).fit(known)
+    for position in range(n_known, len(items)):
+        event = events.take([position])
+        known.append(event)
+        before = popularity.item_vectors().copy()
+        moved = popularity.partial_fit(known, event)
+        changed = np.flatnonzero(popularity.item_vectors()[:, 0] != before[:, 0])
+        assert set(changed.tolist()) <= set(moved.tolist())
+    ages = (hours.max() - hours) / (24 * half_life)
+    exact = np.bincount(items, weights.astype(np.float32) * 2.0 ** -np.minimum(ages, 1000), minlength=6)
+    shares = popularity.counts_ / popularity.counts_.sum()
+    np.testing.assert_allclose(shares, exact / exact.sum(), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(
+        popularity.item_vectors()[:, 0], np.log1p(popularity.counts_), rtol=1e-6, atol=1e-30
+    )

@@ -7,6 +7,7 @@ import pytest
 
 from llmrec.base import OnlineState
 from llmrec.errors import ParameterError
+from llmrec.interactions import Events
 from llmrec.updaters import SGDUpdater
 from tests.updaters.worlds import happened, known_world
 
@@ -140,3 +141,74 @@ def test_events_one_by_one_sample_what_the_batch_samples():
 def test_a_wrong_parameter_is_named(name, value):
     with pytest.raises(ParameterError, match=name):
         updated(**{name: value})
+
+
+def test_a_batch_may_draw_what_its_user_meets_later_on():
+    """Events one by one do not know what comes, and a batch draws as they do."""
+    rng = np.random.default_rng(3)
+    users, items = rng.integers(3, size=60).tolist(), rng.integers(9, size=60).tolist()
+    model, interactions = known_world("als", n_users=4)
+    # Users who met little, so that much is left to meet.
+    interactions = interactions.subset(interactions.events.item_rows < 2)
+    start = model.item_vectors_.copy()
+    for user, item in zip(users, items, strict=True):
+        SGDUpdater().update(OnlineState(model, interactions), happened(model, interactions, [user], [item]))
+    other, batched = known_world("als", n_users=4)
+    batched = batched.subset(batched.events.item_rows < 2)
+    SGDUpdater().update(OnlineState(other, batched), happened(other, batched, users, items))
+    np.testing.assert_array_equal(model.item_vectors_, other.item_vectors_)
+    np.testing.assert_array_equal(model.user_vectors_, other.user_vectors_)
+    assert not np.array_equal(model.item_vectors_, start)
+
+
+@pytest.mark.parametrize("negatives", [0, 3])
+def test_learning_one_is_an_update_with_one_event(negatives):
+    _, expected, _ = updated(negatives=negatives)
+    model, interactions = known_world("als")
+    happened(model, interactions, [2], [1])
+    SGDUpdater(negatives=negatives).learn_one(OnlineState(model, interactions), 2, 1)
+    np.testing.assert_array_equal(model.user_vectors_, expected.user_vectors_)
+    np.testing.assert_array_equal(model.item_vectors_, expected.item_vectors_)
+
+
+def test_a_model_with_more_than_vectors_is_told_of_every_change():
+    class Told(type(known_world("als")[0])):
+        def set_user_vectors(self, user_rows, vectors):
+            self.told = [user_rows.tolist()]
+            super().set_user_vectors(user_rows, vectors)
+
+        def set_item_vectors(self, item_rows, vectors):
+            self.told.append(item_rows.tolist())
+            super().set_item_vectors(item_rows, vectors)
+
+    users, items = [2, 5, 2], [1, 3, 1]
+    _, expected, moved = updated(users=users, items=items)
+    model, interactions = known_world("als")
+    model.__class__ = Told
+    events = happened(model, interactions, users, items)
+    SGDUpdater().update(OnlineState(model, interactions), events)
+    assert model.told == [[2, 5], moved.tolist()]
+    np.testing.assert_array_equal(model.item_vectors_, expected.item_vectors_)
+    np.testing.assert_array_equal(model.user_vectors_, expected.user_vectors_)
+
+
+def test_rows_without_a_vector_are_refused():
+    model, interactions = known_world("als")
+    beyond = Events(*(np.array([row], np.int32) for row in (99, 1)), np.ones(1, np.float32))
+    state = OnlineState(model, interactions)
+    with pytest.raises(IndexError, match="user row 99"):
+        SGDUpdater(negatives=0).update(state, beyond)
+    with pytest.raises(IndexError, match="item row -1"):
+        SGDUpdater(negatives=0).learn_one(state, 0, -1)
+
+
+def test_parameters_set_anew_count_from_the_next_event():
+    model, interactions = known_world("als")
+    state, events = OnlineState(model, interactions), happened(model, interactions, [2], [1])
+    updater = SGDUpdater(negatives=0)
+    updater.update(state, events)
+    with pytest.raises(ParameterError, match="learning_rate"):
+        updater.set_params(learning_rate=-1).update(state, events)
+    before = model.item_vectors_.copy()
+    updater.set_params(learning_rate=1e-9).update(state, events)
+    np.testing.assert_allclose(model.item_vectors_, before, atol=1e-6)
