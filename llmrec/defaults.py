@@ -20,7 +20,7 @@ _FEW_TOPICS, _MANY_TOPICS, _MANY_TEXTS = 200, 500, 10_000
 _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _LARGEST_FOR_ALS = 20_000
-_LARGEST_FOR_EASE = 4_000
+_LARGEST_FOR_EASE, _ENOUGH_EVENTS = 4_000, 1_000
 
 
 def default_text_views(texts: Sequence[str]) -> list[TextView]:
@@ -51,12 +51,14 @@ def default_factorizers(interactions: Interactions) -> list[Factorizer]:
 
     Where the order of events says something the next one is to be foretold: by item neighbours of the latest
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
-    well, the more so the sparser the events, and EASE where the catalogue is small. A large catalogue does
+    well, the more so the sparser the events, and EASE where the catalogue is small and there are
+    a thousand events. A large catalogue does
     without ALS, whose fits would take longest.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
     if not histories_are_sequences(interactions):
-        dense = [EASE()] if interactions.n_items <= _LARGEST_FOR_EASE else []
-        return [*([ALSFactorizer()] if is_small else []), *dense, ItemKNN(), GraphFilter(), Popularity()]
+        is_dense = interactions.n_items <= _LARGEST_FOR_EASE and interactions.n_events >= _ENOUGH_EVENTS
+        ease = [EASE()] if is_dense else []
+        return [*([ALSFactorizer()] if is_small else []), *ease, ItemKNN(), GraphFilter(), Popularity()]
     behaviour = ALSFactorizer() if is_small else GraphFilter()
     return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]

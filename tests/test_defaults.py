@@ -14,16 +14,21 @@ def kinds(interactions):
     return [type(one) for one in default_factorizers(interactions)]
 
 
-def events_over(n_items, *, timed=False):
-    rows = np.zeros(2, dtype=np.int32)
-    times = np.zeros(2) if timed else None
+def events_over(n_items, *, timed=False, n_events=2):
+    rows = np.zeros(n_events, dtype=np.int32)
+    times = np.zeros(n_events) if timed else None
     return Interactions(
-        IdTable([0]), IdTable(range(n_items)), Events(rows, rows, np.ones(2, "f4"), None, times)
+        IdTable([0]), IdTable(range(n_items)), Events(rows, rows, np.ones(n_events, "f4"), None, times)
     )
 
 
 def test_without_times_histories_are_sets():
-    assert kinds(events_over(9)) == [ALSFactorizer, EASE, ItemKNN, GraphFilter, Popularity]
+    assert kinds(events_over(9)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
+    assert kinds(events_over(5000, n_events=1000)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
+
+
+def test_many_events_with_few_items_are_worth_an_inverse():
+    assert kinds(events_over(9, n_events=1000)) == [ALSFactorizer, EASE, ItemKNN, GraphFilter, Popularity]
 
 
 def test_with_times_order_counts():
@@ -71,7 +76,7 @@ def test_auto_names_its_views():
     rec = Recommender().fit(events, items={"x": "red hat", "y": "blue sea"})
     assert list(rec.views_) == ["words", "als", "recent-itemknn", "sequencerules", "popularity"]
     rec = Recommender().fit([event[:2] for event in events])
-    assert list(rec.views_) == ["als", "ease", "itemknn", "graphfilter", "popularity"]
+    assert list(rec.views_) == ["als", "itemknn", "graphfilter", "popularity"]
 
 
 def test_the_views_are_chosen_once_for_the_trial_and_for_the_model(monkeypatch):

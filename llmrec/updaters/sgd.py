@@ -87,8 +87,6 @@ class SGDUpdater(OnlineUpdater):
             # What was taken from others by strides; one event lies as it should.
             columns = tuple(np.ascontiguousarray(column) for column in columns)
         items = self._learn(state, settings, columns)
-        if len(items) == 1:
-            return items.copy()
         moved: Any = np.unique(items) if len(items) > _FEW else np.array(sorted(set(items.tolist())))
         return np.asarray(moved, dtype=np.int32)
 
