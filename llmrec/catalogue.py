@@ -29,15 +29,41 @@ class Catalogue:
 
     def __init__(self, columns: dict[str, list[Any]] | None = None):
         self.columns: dict[str, list[Any]] = columns or {}
+        # Of each column that was filtered by value: the rows that hold one, kept up to date from then on.
+        self._rows_of: dict[str, dict[Any, set[int]]] = {}
 
     def update(self, read: ItemTable, items: IdTable) -> None:
         """Take the columns of a table; the items are in ``items`` already. None does not erase a value."""
         for name, values in read.columns.items():
             column = self.columns.setdefault(name, [])
-            column.extend([None] * (len(items) - len(column)))
+            blank = range(len(column), len(items))
+            column.extend([None] * len(blank))
+            if name in self._rows_of:
+                self._rows_of[name].setdefault(None, set()).update(blank)
             for one, value in zip(read.ids, values, strict=True):
                 if value is not None:
-                    column[items.row(one)] = value
+                    self._set(name, column, items.row(one), value)
+
+    def _set(self, name: str, column: list[Any], row: int, value: Any) -> None:
+        rows_of = self._rows_of.get(name)
+        if rows_of is not None:
+            for old in _hashable_values(column[row]):
+                rows_of[old].discard(row)
+            for new in _hashable_values(value):
+                rows_of.setdefault(new, set()).add(row)
+        column[row] = value
+
+    def _rows_with(self, name: str, wanted: Any) -> list[int]:
+        """Return the rows whose cell is, or holds, a value that is wanted: as much work as there are such."""
+        rows_of = self._rows_of.get(name)
+        if rows_of is None:
+            rows_of = {}
+            for row, cell in enumerate(self.columns[name]):
+                for one in _hashable_values(cell):
+                    rows_of.setdefault(one, set()).add(row)
+            self._rows_of[name] = rows_of
+        listed = as_list(wanted, name) if _holds_several(wanted) else [wanted]
+        return [row for one in listed if is_hashable(one) for row in rows_of.get(one, ())]
 
     def mask(self, where: Mapping[str, Any], n_items: int) -> BoolArray:
         """Return which items pass all conditions, ``(n_items,)``.
@@ -58,11 +84,14 @@ class Catalogue:
                     f"where= names the item column {name!r}; the items have {known}."
                     f"{nearest(name, self.columns)}"
                 )
-            column = self.columns[name]
-            keep = _condition(name, wanted)
-            passed &= np.fromiter((keep(v) for v in column), np.bool_, len(column)).tolist() + [False] * (
-                n_items - len(column)
-            )
+            if callable(wanted):
+                cells = enumerate(self.columns[name])
+                rows = [row for row, cell in cells if cell is not None and _judged(name, wanted, cell)]
+            else:
+                rows = self._rows_with(name, wanted)
+            met = np.zeros(n_items, dtype=np.bool_)
+            met[rows] = True
+            passed &= met
         return passed
 
     def get_state(self) -> dict[str, Any]:
@@ -75,14 +104,6 @@ class Catalogue:
         return cls(state["columns"])
 
 
-def _condition(name: str, wanted: Any) -> Callable[[Any], bool]:
-    if callable(wanted):
-        return lambda value: value is not None and _judged(name, wanted, value)
-    listed = as_list(wanted, name) if _holds_several(wanted) else [wanted]
-    among = {one for one in listed if is_hashable(one)}
-    return lambda value: any(is_hashable(one) and one in among for one in _values_of(value))
-
-
 def _holds_several(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes)
 
@@ -90,6 +111,10 @@ def _holds_several(value: Any) -> bool:
 def _values_of(cell: Any) -> list[Any]:
     """Return the values in a cell: several if it holds a list, such as the genres of a film."""
     return as_list(cell, "a cell") if _holds_several(cell) else [cell]
+
+
+def _hashable_values(cell: Any) -> list[Any]:
+    return [one for one in _values_of(cell) if is_hashable(one)]
 
 
 def _judged(name: str, condition: Callable[[Any], Any], value: Any) -> bool:
