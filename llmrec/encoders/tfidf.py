@@ -13,7 +13,7 @@ from scipy import sparse
 
 from llmrec.base import Encoder, FloatArray, Matrix, Tokenizer
 from llmrec.errors import ComponentError, DataError, LLMRecWarning
-from llmrec.validation import check_fitted, check_integer, check_texts
+from llmrec.validation import check_choice, check_fitted, check_integer, check_texts
 from llmrec.vectors import row_norms
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = ["TfidfEncoder"]
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _WORD = re.compile(f"([{_HAN}]+)|[^\\W{_HAN}]+")
+# The usual constants of BM25.
+_K1, _B = 1.2, 0.75
 # Below this length, what is left of a unit row in the kept space is rounding error.
 _NEGLIGIBLE = 1e-5
 
@@ -49,6 +51,10 @@ class TfidfEncoder(Encoder):
         Keep only this many words, those that occur most often.
     sublinear : bool, default False
         Count ``1 + log(n)`` for a word that occurs ``n`` times in a text; for long texts.
+    weighting : {"tfidf", "bm25"}, default "tfidf"
+        ``"bm25"`` counts ``2.2 n / (n + 1.2 (0.25 + 0.75 length / mean length))`` for it: repeated words
+        count less and less, the sooner the shorter the text (Robertson & Zaragoza, "The Probabilistic
+        Relevance Framework", 2009). For texts of very different lengths.
     random_state : int or None, default 0
         Seed of the SVD; None draws another one at each fit.
 
@@ -58,6 +64,8 @@ class TfidfEncoder(Encoder):
         The word of each column, sorted.
     idf_ : ndarray of shape (n_words,), float32
         ``1 + log((1 + n_texts) / (1 + texts with the word))``.
+    mean_length_ : float
+        Words a text.
     components_ : ndarray of shape (n_words, components), float32
         The right singular vectors; only with ``components``.
 
@@ -91,6 +99,7 @@ class TfidfEncoder(Encoder):
         min_count: int = 1,
         max_features: int | None = None,
         sublinear: bool = False,
+        weighting: str = "tfidf",
         random_state: int | None = 0,
     ):
         self.tokenizer = tokenizer
@@ -98,6 +107,7 @@ class TfidfEncoder(Encoder):
         self.min_count = min_count
         self.max_features = max_features
         self.sublinear = sublinear
+        self.weighting = weighting
         self.random_state = random_state
 
     def fit(self, texts: Sequence[str]) -> Self:
@@ -116,6 +126,7 @@ class TfidfEncoder(Encoder):
             check_integer("max_features", self.max_features, minimum=1)
         if self.components is not None:
             check_integer("components", self.components, minimum=1)
+        check_choice("weighting", self.weighting, ("tfidf", "bm25"))
         seen: dict[str, int] = {}
         counts = self._counts(checked, lambda word: seen.setdefault(word, len(seen)), seen)
         n_texts_with = np.bincount(counts.indices, minlength=len(seen))
@@ -131,6 +142,7 @@ class TfidfEncoder(Encoder):
         self.vocabulary_ = sorted(kept)
         columns = np.array([seen[word] for word in self.vocabulary_])
         self.idf_ = (1 + np.log((1 + len(checked)) / (1 + n_texts_with[columns]))).astype(np.float32)
+        self.mean_length_ = float(counts[:, columns].sum()) / max(len(checked), 1)
         # A second fit may have another shape than the first.
         self.__dict__.pop("components_", None)
         if self.components is not None:
@@ -209,9 +221,13 @@ class TfidfEncoder(Encoder):
         return sparse.csr_array((values, where, ends), shape=(len(texts), len(columns)))
 
     def _weighted(self, counts: sparse.csr_array) -> sparse.csr_array:
-        values = 1 + np.log(counts.data) if self.sublinear else counts.data
-        values = values * self.idf_[counts.indices]
         row_of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+        values = 1 + np.log(counts.data) if self.sublinear else counts.data
+        if self.weighting == "bm25":
+            lengths = np.bincount(row_of, weights=counts.data, minlength=counts.shape[0])
+            damped = _K1 * (1 - _B + _B * lengths / (self.mean_length_ or 1.0))
+            values = (1 + _K1) * values / (values + damped[row_of])
+        values = (values * self.idf_[counts.indices]).astype(np.float32)
         lengths = np.sqrt(np.bincount(row_of, weights=values * values, minlength=counts.shape[0]))
         values /= lengths[row_of].astype(np.float32)
         return sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)

@@ -137,7 +137,7 @@ class TestComponents:
         encoder = TfidfEncoder(components=2).fit(TEXTS)
         encoder.set_params(components=None).fit(["red hat"])
         assert encoder.dim == 2
-        assert set(encoder.get_state()) == {"vocabulary_", "idf_"}
+        assert set(encoder.get_state()) == {"vocabulary_", "idf_", "mean_length_"}
 
 
 @pytest.mark.parametrize("components", [None, 3])
@@ -193,3 +193,26 @@ def test_one_title_is_encoded_fast(components):
         encoder.encode([text[:60]])
         seconds.append(time.perf_counter() - start)
     assert np.median(seconds) < 1e-3  # some 0.1 ms; the margin is for busy machines
+
+
+def test_bm25_is_its_formula():
+    texts = ["red red red shoes", "blue shoes", "a very long tale of shoes and of ships and of wax"]
+    encoder = TfidfEncoder(weighting="bm25").fit(texts)
+    counts = np.array([[text.split().count(word) for word in encoder.vocabulary_] for text in texts])
+    lengths = counts.sum(axis=1, keepdims=True)
+    damped = 1.2 * (0.25 + 0.75 * lengths / lengths.mean())
+    expected = 2.2 * counts / (counts + damped) * encoder.idf_
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(encoder.encode(texts).toarray(), expected, rtol=1e-5)
+
+
+def test_bm25_lets_repetition_count_less():
+    texts = ["red red red red shoes", "blue shoes", "green shoes"]
+    plain, damped = (TfidfEncoder(weighting=one).fit(texts) for one in ("tfidf", "bm25"))
+    red = plain.vocabulary_.index("red")
+    assert damped.encode(texts)[0, red] < plain.encode(texts)[0, red]
+
+
+def test_an_unknown_weighting_is_refused():
+    with pytest.raises(ParameterError, match="weighting must be one of 'tfidf', 'bm25'"):
+        TfidfEncoder(weighting="bm52").fit(["a"])
