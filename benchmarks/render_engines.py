@@ -1,0 +1,56 @@
+"""Put the measurements of the engines, ``engines/*.json``, into RESULTS.md as tables.
+
+python benchmarks/render_engines.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from timing import table
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- engines -->", "<!-- end of engines -->"
+INTRODUCTION = """## Engines
+
+Speed beside peers, on one machine, in turns. Ratios are the peer's time over ours, above 1 where we are
+faster; wall and CPU apart. Peers run in an environment of their own (`benchmarks/timing.py` says how to make
+it). Losses stay in the tables."""
+
+
+def section(measured: dict[str, Any]) -> str:
+    """Return one measurement with its circumstances."""
+    machine = measured["machine"]
+    if isinstance(machine, dict):
+        machine = f"{machine['processor']}, {machine['cores']} cores"
+    versions = ", ".join(f"{name} {one}" for name, one in measured["versions"].items() if one)
+    load = ", ".join(f"{one:.1f}" for one in measured["load"])
+    rows = [{key: _short(value) for key, value in row.items()} for row in measured["rows"]]
+    command = measured["command"].removeprefix("python ")
+    return f"**{measured['name']}**: `python {command}`\n{machine}; load {load}; {versions}.\n\n{table(rows)}"
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def main() -> None:
+    """Replace the section on engines."""
+    found = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "engines").glob("*.json"))
+    ]
+    text = "\n\n".join([BEGIN, INTRODUCTION, *(section(one) for one in found), END])
+    results = HERE / "RESULTS.md"
+    old = results.read_text(encoding="utf-8")
+    if BEGIN in old:
+        head, rest = old.split(BEGIN, 1)
+        new = head + text + rest.split(END, 1)[1]
+    else:
+        new = f"{old.rstrip()}\n\n{text}\n"
+    results.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
