@@ -166,8 +166,9 @@ def row_norms(vectors: Matrix) -> FloatArray:
     if isinstance(vectors, JoinedVectors):
         return np.hypot(row_norms(vectors.dense), row_norms(vectors.sparse))
     if sparse.issparse(vectors):
-        squares = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
-        return np.asarray(np.sqrt(squares, dtype=np.float32))
+        rows = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+        squares = np.bincount(rows, np.square(vectors.data, dtype=np.float64), vectors.shape[0])
+        return np.sqrt(squares).astype(np.float32)
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32))
 
 

@@ -296,15 +296,22 @@ class TextView(Component, View):
         check_fitted(self, "vectors_")
         history = self._weights(histories)
         profiles = unit_rows(_product(history, self.vectors_))
-        met = _product(history.astype(bool).astype(np.float32), self.present_)
+        met = self._n_met(history)
         if context is not None:
             moment = self.moment(context)
             profiles = profiles + np.float32(self.context_weight) * moment[[0] * len(histories)]
             met = met + (row_norms(moment) > 0)
-        if sparse.issparse(profiles):
+        if sparse.issparse(profiles) and not isinstance(profiles, sparse.csr_array):
             profiles = sparse.csr_array(profiles)
         vectors = profiles if self.operator_ is None else self.operator_.apply(profiles)
         return ViewVectors(self.name, "text", vectors, np.asarray(met, dtype=np.float32))
+
+    def _n_met(self, history: Any) -> FloatArray:
+        """Return how many items with a text each history has, ``(n,)``."""
+        counted = (history.indices < len(self.present_)) & (history.data != 0)
+        items = history.indices[counted]
+        owners = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))[counted]
+        return np.bincount(owners, self.present_[items], history.shape[0]).astype(np.float32)
 
     def query_parts(
         self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
@@ -448,4 +455,6 @@ def _product(left: Any, right: Matrix) -> Matrix:
     elif left.shape[1] < width:
         right = right[: left.shape[1]]
     product = left @ right
-    return sparse.csr_array(product) if sparse.issparse(product) else np.asarray(product, dtype=np.float32)
+    if sparse.issparse(product):
+        return product if isinstance(product, sparse.csr_array) else sparse.csr_array(product)
+    return np.asarray(product, dtype=np.float32)
