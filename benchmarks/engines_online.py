@@ -34,7 +34,7 @@ from llmrec.views import FactorView
 
 _DAY = 86_400.0
 _USERS, _ITEMS = 6040, 3706
-_STREAM = 50
+_STREAM = 500
 
 
 def world(n_users: int, n_items: int, n_events: int, seed: int = 0) -> Interactions:
@@ -231,7 +231,7 @@ def _rows(timed: dict[str, Times], case: str, scale: float = 1e6) -> list[dict[s
 def main() -> None:
     """Run what the options say."""
     given = arguments(
-        __doc__, factors=64, repeats=2000, batch=20_000, sizes=(10_000, 1_000_000), growth_factors=16
+        __doc__, factors=64, repeats=20_000, batch=20_000, sizes=(10_000, 1_000_000), growth_factors=16
     )
     started = time.perf_counter()
     interactions = world(_USERS, _ITEMS, 200_000)

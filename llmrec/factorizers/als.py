@@ -281,12 +281,13 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     @property
     def has_derived_state(self) -> bool:
         """Whether a Gramian is kept, which has to follow the vectors, or a subclass keeps more."""
+        if self.__dict__.get("_gramians"):
+            return True
         own = type(self)
-        adds = (
+        return (
             own.set_user_vectors is not ALSFactorizer.set_user_vectors
             or own.set_item_vectors is not ALSFactorizer.set_item_vectors
         )
-        return adds or any(self._known_gramian(side) is not None for side in _SIDES)
 
     def set_user_vectors(self, user_rows: IntArray, vectors: FloatArray) -> None:
         """Replace the vectors of some users."""
