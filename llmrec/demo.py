@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from llmrec.compilation import warmup
 from llmrec.datasets import load_movietweetings
 from llmrec.encoders import TfidfEncoder
 from llmrec.errors import LLMRecError
@@ -71,6 +72,7 @@ def _fitted(encoder: str, before: Interactions, items: Any) -> Recommender:
         views.append(TextView(resolve("encoder", encoder), metric="ridge", name=encoder))
     else:
         print("1. TF-IDF counts the words of the title, year and genres of each film …")
+    warmup()  # as a service does before its first request
     rec, seconds = _timed(lambda: Recommender(encoder=views).fit(before, items=items))
     print(f"   … ALS and item neighbours read the ratings, and the blend is learned: {seconds:.1f} s.")
     print("   How much each view counts, learned from the last tenth of what we may see:")
