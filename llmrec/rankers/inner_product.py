@@ -24,6 +24,8 @@ __all__ = ["InnerProductRanker"]
 
 # Fewer items are scored faster than a kernel is loaded.
 _LARGE_CATALOGUE = 4096
+# To turn as many entries after each update takes longer than all else.
+_MANY_ENTRIES = 200_000
 _EPSILON = 2.0**-24
 
 _building = threading.Lock()
@@ -38,7 +40,8 @@ class InnerProductRanker(ExactRanker):
 
     Catalogues of 4,096 items and more are scanned as bytes where the processor has instructions for that
     (AVX-512 VNNI), by columns in what is sparse, and compiled on first use; see :func:`llmrec.warmup`.
-    Smaller ones are scored by BLAS. A subclass with a ``score`` or ``rescore`` of its own is scored by that.
+    Smaller ones are scored by BLAS, those with large sparse parts until they change. A subclass with a
+    ``score`` or ``rescore`` of its own is scored by that.
 
     Parameters
     ----------
@@ -51,6 +54,7 @@ class InnerProductRanker(ExactRanker):
     _search: ItemSearch | None = None
     _by_column: tuple[Any, Any] | None = None
     _longest: float | None = None
+    _is_live: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -104,19 +108,26 @@ class InnerProductRanker(ExactRanker):
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
         self._search = self._by_column = self._longest = None
+        self._is_live = False
         return super().index(item_vectors)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what ``get_state`` gave; what is derived from it is made on first use."""
         super().set_state(state)
         self._search = self._by_column = self._longest = None
+        self._is_live = False
 
     def update(self, rows: IntArray, vectors: Matrix) -> None:
         """Replace the vectors of items; rows past the end are new items."""
-        search = self._search
+        search, longest = self._search, self._longest
+        self._is_live = True
         if search is None or search.items is not self.items_:
             super().update(rows, vectors)
-            self._search = self._by_column = self._longest = None
+            self._search = self._by_column = None
+            if longest is not None:
+                # Of vectors that are gone too: a bound need not be tight, and this one costs O(rows).
+                changed = row_norms(self.prepare(vectors)).max(initial=0)
+                self._longest = max(longest, float(changed))
             return
         n_known = self.items_.shape[0]
         new = np.arange(n_known, max(n_known, int(np.max(rows, initial=-1)) + 1), dtype=np.int32)
@@ -129,7 +140,7 @@ class InnerProductRanker(ExactRanker):
         """Return what large catalogues are searched with, made on first use; None for small ones."""
         kind = type(self)
         is_own = kind.score is InnerProductRanker.score and kind.rescore is InnerProductRanker.rescore
-        if not is_own or self.items_.shape[0] < _LARGE_CATALOGUE:
+        if not is_own or not (self.items_.shape[0] >= _LARGE_CATALOGUE or self._turns_often()):
             return None
         search: ItemSearch | None = getattr(self, "_search", None)
         if search is None or search.items is not self.items_:
@@ -138,6 +149,11 @@ class InnerProductRanker(ExactRanker):
                 if search is None or search.items is not self.items_:
                     search = self._search = self._built()
         return search
+
+    def _turns_often(self) -> bool:
+        """Say whether items change that have many sparse entries, all turned for :meth:`score` each time."""
+        thin = self.items_.sparse if isinstance(self.items_, JoinedVectors) else self.items_
+        return self._is_live and sparse.issparse(thin) and thin.nnz >= _MANY_ENTRIES
 
     def _built(self) -> ItemSearch:
         from llmrec.rankers.search import ItemSearch

@@ -266,3 +266,35 @@ def test_a_search_is_not_stored_and_is_made_again(small_is_large):
     restored = DotRanker()
     restored.set_state(state)
     np.testing.assert_array_equal(restored.rank(FORMS["sparse"](queries), 5)[0], rows)
+
+
+def test_a_small_catalogue_with_a_large_sparse_part_is_searched_once_it_changes(monkeypatch):
+    monkeypatch.setattr("llmrec.rankers.inner_product._MANY_ENTRIES", 100)
+    rng = np.random.default_rng(0)
+    thin = sparse.random_array((60, 40), density=0.3, rng=rng, dtype=np.float32, format="csr")
+    items = JoinedVectors(rng.normal(size=(60, 8)).astype(np.float32), sparse.csr_array(thin))
+    ranker = DotRanker().index(items)
+    assert ranker._searched() is None
+    rows = np.array([3, 60], dtype=np.int32)
+    new = JoinedVectors(rng.normal(size=(2, 8)).astype(np.float32), sparse.csr_array(thin[[7, 9]]))
+    ranker.rank(items[:2], 5)
+    ranker.update(rows, new)
+    assert ranker._searched() is not None
+    dense = np.vstack([items.toarray(), np.zeros((1, 48), np.float32)])
+    dense[rows] = new.toarray()
+    queries = items[10:14]
+    found, scores = ranker.rank(queries, 5)
+    exact = queries.toarray().astype(np.float64) @ dense.T.astype(np.float64)
+    np.testing.assert_array_equal(found, np.argsort(-exact, axis=1, kind="stable")[:, :5])
+    np.testing.assert_allclose(scores, -np.sort(-exact, axis=1)[:, :5], rtol=1e-5)
+
+
+def test_rounding_stays_a_bound_after_updates():
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(50, 8)).astype(np.float32)
+    ranker = DotRanker().index(items)
+    before = ranker.rounding(items[:1])
+    ranker.update(np.array([4], np.int32), 10 * items[4:5])
+    assert ranker.rounding(items[:1]) > before
+    ranker.update(np.array([4], np.int32), items[4:5])
+    assert ranker.rounding(items[:1]) >= before
