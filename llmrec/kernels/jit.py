@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import extending
+
+from llmrec.errors import LLMRecWarning
 
 __all__ = ["intrinsic", "kernel"]
 
@@ -20,7 +24,8 @@ def kernel(function: F) -> F:
     """Compile a loop over arrays on its first call, for the types it is called with.
 
     The code is kept on disk beside the module, or in the user's cache where that is not writable. It holds no
-    lock of the interpreter, starts no threads of its own, and does not check indices.
+    lock of the interpreter, starts no threads of its own, and does not check indices. Where nothing can be
+    written, a warning says so, and each process compiles anew.
 
     Examples
     --------
@@ -34,7 +39,25 @@ def kernel(function: F) -> F:
     >>> total(np.ones(3))
     3.0
     """
-    return cast(F, numba.njit(cache=_has_file(function), nogil=True, fastmath=_REORDERED)(function))
+    compiled = numba.njit(nogil=True, fastmath=_REORDERED)(function)
+    # With NUMBA_DISABLE_JIT, it is the function itself.
+    if _has_file(function) and hasattr(compiled, "enable_caching"):
+        try:
+            compiled.enable_caching()
+        except RuntimeError:
+            _warn_of_no_cache()
+    return cast(F, compiled)
+
+
+@lru_cache(maxsize=1)
+def _warn_of_no_cache() -> None:
+    """Say once that each process compiles anew: on a machine without a folder to write to."""
+    warnings.warn(
+        "compiled kernels cannot be kept: neither the package's folder nor the user's cache can be written "
+        "to, so each process compiles them anew; set NUMBA_CACHE_DIR to a folder that can.",
+        LLMRecWarning,
+        stacklevel=3,
+    )
 
 
 def _has_file(function: Callable[..., Any]) -> bool:
