@@ -59,10 +59,10 @@ class Gramian:
     moments : ndarray of shape (dim,)
         Mean square of each coordinate in the basis, each vector weighing as its own square: long vectors are
         those of frequent items, of which histories are made.
-
     space : ndarray of float32
+        Basis, drift, eigenvalues and moments in one array, as the kernel of fold-in reads them.
     blocks : tuple
-        Basis, drift, eigenvalues and moments as the kernel reads them, and its width.
+        As long as the vectors have blocks of 16: the kernel is compiled for its length.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,7 +126,7 @@ class BlendTrial:
             trial = self.of_users(users)
             single = max(trial.ndcg(scores) for scores in trial.scores)
             importance[users] = 1 / (len(users) * max(single, _LEAST_NDCG))
-        same = self.of_users(np.arange(len(parts)))
+        same = copy.copy(self)
         same.importance = importance * len(parts) / importance.sum()
         same.parts = parts
         return same

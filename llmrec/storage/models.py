@@ -156,7 +156,7 @@ def load_model(
     >>> load_model("no/such/folder")
     Traceback (most recent call last):
         ...
-    llmrec.errors.ModelFileError: there is no folder 'no/such/folder'.
+    llmrec.errors.ModelFileError: there is no folder 'no/such/folder'; a model is the folder it was saved to.
     """
     path = Path(folder)
     entries = check_trust(trust)
@@ -197,7 +197,7 @@ def inspect_model(folder: str | PathLike[str]) -> dict[str, Any]:
     >>> inspect_model("no/such/folder")
     Traceback (most recent call last):
         ...
-    llmrec.errors.ModelFileError: there is no folder 'no/such/folder'.
+    llmrec.errors.ModelFileError: there is no folder 'no/such/folder'; a model is the folder it was saved to.
     """
     path = Path(folder)
     manifest = _read_manifest(path)
@@ -278,7 +278,10 @@ def _read_manifest(folder: Path) -> Manifest:
         if folder.exists():
             raise ModelFileError(f"{str(folder)!r} is a file; a model is a folder with a {MANIFEST}.")
         siblings = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise ModelFileError(f"there is no folder {str(folder)!r}.{nearest(folder.name, siblings)}")
+        raise ModelFileError(
+            f"there is no folder {str(folder)!r}; a model is the folder it was saved to."
+            f"{nearest(folder.name, siblings)}"
+        )
     if not (folder / MANIFEST).is_file():
         raise ModelFileError(
             f"{str(folder)!r} has no {MANIFEST}: no model was saved there, or its first save did not finish."

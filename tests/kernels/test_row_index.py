@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmrec.interactions import Events, IdTable, Interactions
-from llmrec.kernels import row_index
 
 PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), max_size=12)
 
@@ -32,7 +31,3 @@ def test_histories_are_the_events_of_each_user_in_order(first, later, asked):
         assert known.counts_of_users(np.array(rows, np.int32)).tolist() == [len(one) for one in expected]
     assert known.histories().columns.tolist() == histories.columns.tolist()
     assert known.counts_of_items(np.arange(5)).tolist() == known.item_counts.tolist()
-
-
-def test_warm_compiles():
-    row_index.warm()

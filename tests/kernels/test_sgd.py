@@ -96,7 +96,3 @@ def test_draws_depend_on_the_seed_and_the_number_of_the_event():
     np.testing.assert_array_equal(together, np.concatenate(apart))
     assert not np.array_equal(apart[0], apart[1])
     assert not np.array_equal(together, drawn(4, n_events=3, first=5, seed=1)[1])
-
-
-def test_warm_compiles():
-    sgd.warm()

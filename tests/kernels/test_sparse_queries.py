@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from llmrec.errors import DataError
-from llmrec.kernels.sparse_queries import joined_rows, score_moments, warm
+from llmrec.kernels.sparse_queries import joined_rows, score_moments
 
 
 def matrix(seed, n_rows, n_columns):
@@ -43,7 +43,3 @@ def test_joined_rows_are_stacked_and_scaled(seed, n_rows, widths):
 def test_widths_that_differ_are_refused():
     with pytest.raises(DataError, match="the queries have 3 columns, the items 2"):
         score_moments(matrix(0, 1, 3), np.zeros(3, np.float32), matrix(1, 2, 4))
-
-
-def test_warm_compiles():
-    warm()

@@ -132,7 +132,10 @@ def test_components_of_the_library_need_no_trust(tmp_path):
 
 
 def test_no_folder(folder):
-    with pytest.raises(ModelFileError, match=r"there is no folder .*modle'\. Did you mean 'model'\?"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"there is no folder .*modle'; a model is the folder it was saved to\. Did you mean 'model'\?",
+    ):
         load_model(folder.parent / "modle")
 
 
