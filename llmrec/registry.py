@@ -45,6 +45,7 @@ _BUILT_IN = {
         "neural-cf": "llmrec.factorizers:NeuralCF",
         "popularity": "llmrec.factorizers:Popularity",
         "sequence-rules": "llmrec.factorizers:SequenceRules",
+        "sparse-ease": "llmrec.factorizers:SparseEASE",
         "svd": "llmrec.factorizers:SVDFactorizer",
         "two-tower": "llmrec.factorizers:TwoTower",
         "user-knn": "llmrec.factorizers:UserKNN",

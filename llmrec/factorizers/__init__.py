@@ -9,6 +9,7 @@ from llmrec.factorizers.neural_cf import NeuralCF
 from llmrec.factorizers.popularity import Popularity
 from llmrec.factorizers.recent import Recent
 from llmrec.factorizers.sequence_rules import SequenceRules
+from llmrec.factorizers.sparse_ease import SparseEASE
 from llmrec.factorizers.svd import SVDFactorizer
 from llmrec.factorizers.two_tower import TwoTower
 from llmrec.factorizers.user_knn import UserKNN
@@ -24,6 +25,7 @@ __all__ = [
     "Recent",
     "SVDFactorizer",
     "SequenceRules",
+    "SparseEASE",
     "TwoTower",
     "UserKNN",
 ]

@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 
 from llmrec.base import ContentFactorizer, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError, ParameterError
+from llmrec.factorizers.ease_weights import EASEWeights, scaled
 from llmrec.factorizers.nearest import add_gram
 from llmrec.factorizers.similarity import within
 from llmrec.validation import check_fitted, check_matrix, check_number
@@ -25,7 +26,6 @@ __all__ = ["EASE"]
 DoubleArray = npt.NDArray[np.float64]
 
 _ITEMS_AT_A_TIME = 512
-_STRENGTH, _MOST_EVENTS = 4.0, 100.0
 
 
 class EASE(ContentFactorizer):
@@ -115,48 +115,33 @@ class EASE(ContentFactorizer):
         ParameterError
             If the catalogue is too large for ``max_gigabytes``.
         """
-        self._check_parameters()
-        events = interactions.matrix.astype(np.float64)
+        check_number("content_weight", self.content_weight, 0)
+        weights = self._weights()
         self.content_: Matrix = self._check_content(content, interactions.n_items)
         self._check_memory(interactions.n_items)
-        self.user_scale_ = self._user_scale(events)
-        rows = _scaled(events, np.sqrt(self._user_weights(events)))
-        self.regularization_ = (
-            _suited_regularization(rows) if self.regularization == "auto" else float(self.regularization)
-        )
+        events = interactions.matrix.astype(np.float64)
+        weights.fit(events)
+        self.user_scale_, self.regularization_ = weights.user_scale_, weights.regularization_
+        rows = weights.rows(events)
         solve = _solve_over_rows if 2 * self._n_rows(events) <= events.shape[1] else _solve_over_items
         self.item_vectors_, self.precisions_ = solve(
-            rows, self.content_, float(self.content_weight), self._ridges(rows)
+            rows, self.content_, float(self.content_weight), self._ridges(weights, rows)
         )
         return self
 
-    def _check_parameters(self) -> None:
-        if self.regularization != "auto":
-            check_number("regularization", self.regularization, 0, above=True)
-        if check_number("dropout", self.dropout, 0, 1) == 1:
-            raise ParameterError("dropout must be below 1, where no event would be left to learn from.")
-        check_number("length_exponent", self.length_exponent, 0)
-        check_number("content_weight", self.content_weight, 0)
-
-    def _user_scale(self, events: Any) -> float:
-        """Return the factor with which the squared weights of all events add up to what they did."""
-        energies = _squares(events, axis=1)
-        weighed = float(energies @ _powers(energies, -self.length_exponent))
-        return float(energies.sum()) / weighed if weighed else 1.0
-
-    def _user_weights(self, histories: Any) -> DoubleArray:
-        """Return the diagonal of ``U``; 0 for an empty history."""
-        return self.user_scale_ * _powers(_squares(histories, axis=1), -self.length_exponent)
+    def _weights(self) -> EASEWeights:
+        return EASEWeights(self.regularization, self.dropout, self.length_exponent)
 
     def _n_rows(self, events: Any) -> int:
         return int(events.shape[0]) + (0 if self.content_ is None else int(self.content_.shape[1]))
 
-    def _ridges(self, rows: Any) -> DoubleArray:
+    def _ridges(self, weights: EASEWeights, rows: Any) -> DoubleArray:
         """Return what is added to the diagonal, of the events and of the texts: ``(n_items,)``."""
-        diagonal = _squares(rows, axis=0)
+        ridges = weights.ridges(rows)
         if self.content_ is not None:
-            diagonal += self.content_weight * row_norms(self.content_).astype(np.float64) ** 2
-        return self.regularization_ + self.dropout / (1 - self.dropout) * diagonal
+            squares = row_norms(self.content_).astype(np.float64) ** 2
+            ridges += weights.dropout_ratio * self.content_weight * squares
+        return ridges
 
     def _check_content(self, content: Matrix | None, n_items: int) -> Matrix | None:
         if content is None or self.content_weight == 0:
@@ -173,7 +158,7 @@ class EASE(ContentFactorizer):
         if needed > allowed:
             raise ParameterError(
                 f"EASE needs {needed:.1f} GB for {n_items} items, and max_gigabytes is {allowed:g}; "
-                "raise it, or choose 'graph-filter', 'item-knn' or 'linear-autoencoder'."
+                "raise it, or choose 'sparse-ease', 'graph-filter' or 'linear-autoencoder'."
             )
 
     def item_vectors(self) -> FloatArray:
@@ -235,7 +220,9 @@ class EASE(ContentFactorizer):
         audiences = interactions.audiences(rows).weight_matrix().astype(np.float64)
         users = np.unique(audiences.indices).astype(np.int32)
         histories = interactions.histories(users).known_to(width).weight_matrix()
-        shared = audiences[:, users] @ _scaled(histories, self._user_weights(histories))
+        weights = self._weights()
+        weights.user_scale_ = self.user_scale_
+        shared = audiences[:, users] @ scaled(histories, weights.of_users(histories))
         return _dense(shared)
 
     def _text_targets(self, texts: Matrix) -> DoubleArray:
@@ -248,17 +235,6 @@ class EASE(ContentFactorizer):
         scaled = (targets * self.precisions_).astype(np.float32)
         # P = (I - B) diag(P), and row j of the item vectors is column j of B.
         return scaled - scaled @ self.item_vectors_[: self.item_vectors_.shape[1]]
-
-
-def _suited_regularization(rows: Any) -> float:
-    """Return a regularization in the units of squared weights; see :class:`EASE`."""
-    if not rows.nnz:
-        return 1.0
-    energies, counts = _squares(rows, axis=1), np.bincount(rows.indices)
-    mean_square = energies.sum() / rows.nnz
-    length = (energies**2).sum() / energies.sum()
-    popularity = min(float((counts**2).sum() / rows.nnz), _MOST_EVENTS)
-    return float(_STRENGTH * np.sqrt(mean_square * length * popularity))
 
 
 def _solve_over_items(
@@ -302,7 +278,7 @@ def _solve_over_rows(
         texts = sparse.csr_array(content, dtype=np.float64)
         rows = sparse.csr_array(sparse.vstack([rows, np.sqrt(weight) * texts.T]))
     roots = np.sqrt(ridges)
-    by_item = _scaled(sparse.csr_array(rows.T), 1 / roots)
+    by_item = scaled(sparse.csr_array(rows.T), 1 / roots)
     kernel = (by_item.T @ by_item).toarray()
     kernel[np.diag_indices_from(kernel)] += 1
     factor = linalg.cho_factor(kernel, lower=True, overwrite_a=True)
@@ -316,21 +292,6 @@ def _solve_over_rows(
         vectors[block] = explained * (roots[block] / left[block])[:, None] / roots
     np.fill_diagonal(vectors, 0)
     return vectors, left / ridges
-
-
-def _scaled(rows: Any, scale: DoubleArray) -> Any:
-    """Multiply each row of a ``csr_array`` by its own number, in float64."""
-    data = rows.data * np.repeat(scale, np.diff(rows.indptr))
-    return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)
-
-
-def _squares(rows: Any, axis: int) -> DoubleArray:
-    return np.asarray(rows.multiply(rows).sum(axis=axis), dtype=np.float64).ravel()
-
-
-def _powers(values: DoubleArray, exponent: float) -> DoubleArray:
-    """Return the powers of values above 0; 0 for 0."""
-    return np.power(values, exponent, out=np.zeros(len(values)), where=values > 0)
 
 
 def _dense(product: Any) -> DoubleArray:
