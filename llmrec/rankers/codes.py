@@ -224,4 +224,4 @@ def codes_of(vectors: FloatArray) -> Codes:
     """Return the fastest form that the processor has instructions for."""
     from llmrec.kernels.vectors import has_byte_products
 
-    return ByteCodes(vectors) if has_byte_products() else FloatCodes(vectors)
+    return ByteCodes(vectors) if has_byte_products(vectors.shape[1]) else FloatCodes(vectors)

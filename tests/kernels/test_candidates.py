@@ -14,7 +14,7 @@ from llmrec.rankers.postings import Postings
 
 CODES = [
     pytest.param(
-        ByteCodes, marks=pytest.mark.skipif(not has_byte_products(), reason="no AVX-512 VNNI"), id="bytes"
+        ByteCodes, marks=pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2"), id="bytes"
     ),
     pytest.param(FloatCodes, id="floats"),
 ]
