@@ -585,6 +585,9 @@ class _RowIndex:
 
     def gather(self, rows: IntArray | None, n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return indptr and the event positions of some rows, or of all, in order."""
+        if rows is not None and len(rows) == 1 and self._has_first_only(row := int(rows[0])):
+            start, end = self._indptr[row : row + 2].tolist()
+            return np.array([0, end - start], dtype=np.int64), self._order[start:end]
         if not len(self._before):
             return self._gather_first(rows, n_rows)
         from llmrec.kernels.row_index import collect
@@ -597,6 +600,10 @@ class _RowIndex:
         collect(wanted, sorted_part, self._last, self._before, indptr, positions)
         return indptr, positions
 
+    def _has_first_only(self, row: int) -> bool:
+        """Whether all events of a row are among the first ones."""
+        return 0 <= row < len(self._indptr) - 1 and (row >= len(self._last) or not self._last[row])
+
     def _gather_first(
         self, rows: IntArray | None, n_rows: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
@@ -606,9 +613,6 @@ class _RowIndex:
             return indptr, self._order
         last = len(self._indptr) - 1
         starts, ends = self._indptr[np.minimum(rows, last)], self._indptr[np.minimum(rows + 1, last)]
-        if len(rows) == 1:
-            own = self._order[starts[0] : ends[0]]
-            return np.array([0, len(own)], dtype=np.int64), own
         indptr = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(ends - starts, out=indptr[1:])
         places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)

@@ -7,7 +7,7 @@ all, so :func:`has_byte_products` is asked first.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from llvmlite import binding, ir
@@ -167,7 +167,7 @@ def _totals_of_halves(
     n_blocks = 8 // n_queries
     bytes_ = ir.VectorType(ir.IntType(8), _LANES)
 
-    def step(counter: Any, running: list[Any]) -> list[Any]:
+    def step(first: int, counter: Any, running: list[Any]) -> list[Any]:
         here = builder.add(codes, builder.mul(counter, ir.Constant(_LONG, GROUP * 4)))
         word = builder.add(words, builder.mul(counter, ir.Constant(_LONG, n_queries * 8)))
         rows = [
@@ -181,7 +181,7 @@ def _totals_of_halves(
     nothing = ir.Constant(sums, [0] * 8)
     blocks: list[list[Any]] = [[] for _ in range(n_queries)]
     for first in range(0, _LANES, n_blocks):
-        done = _loop(builder, n_quads, [nothing] * (n_blocks * n_queries), step)
+        done = _loop(builder, n_quads, [nothing] * (n_blocks * n_queries), partial(step, first))
         for query, own in enumerate(blocks):
             own += done[query * n_blocks : (query + 1) * n_blocks]
     found = []

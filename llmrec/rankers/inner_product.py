@@ -12,7 +12,7 @@ from scipy import sparse
 
 from llmrec.base import FloatArray, IntArray, Matrix
 from llmrec.growing_rows import GrowingRows
-from llmrec.rankers.exact import ExactRanker, finite_scores
+from llmrec.rankers.exact import ExactRanker
 from llmrec.vectors import JoinedVectors, dot, paired_dots, row_norms
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class InnerProductRanker(ExactRanker):
     however many queries are asked at once.
 
     Catalogues of 4,096 items and more are scanned as bytes where the processor has instructions for that
-    (AVX-512 VNNI or AVX2), by columns in what is sparse, and compiled on first use; see :func:`llmrec.warmup`.
+    (AVX-512 VNNI, or AVX2 up to 1,024 columns), by columns in what is sparse, and compiled on first use; see
+    :func:`llmrec.warmup`.
     Smaller ones are scored by BLAS, those with large sparse parts until they change. A subclass with a
     ``score`` or ``rescore`` of its own is scored by that.
 
@@ -178,16 +179,17 @@ class InnerProductRanker(ExactRanker):
         search = self._searched()
         if search is None:
             return super()._rank_some(queries, k, exclude, allowed, block_size)
-        return _best_of(search.best(self.query_form(queries), k, exclude, allowed), k)
+        return _side_by_side(search.best(self.query_form(queries), k, exclude, allowed))
 
 
-def _best_of(found: Sequence[Found], k: int) -> tuple[IntArray, FloatArray]:
-    """Sort what was found, equal scores by row, and fill short lists up."""
-    width = max((min(k, len(rows)) for rows, _ in found), default=0)
+def _side_by_side(found: Sequence[Found]) -> tuple[IntArray, FloatArray]:
+    """Put lists in rows, and fill short ones up."""
+    if len(found) == 1:
+        rows, scores = found[0]
+        return rows[None], scores[None]
+    width = max((len(rows) for rows, _ in found), default=0)
     best_rows = np.full((len(found), width), -1, dtype=np.int32)
     best_scores = np.full((len(found), width), -np.inf, dtype=np.float32)
-    for query, (rows, exact) in enumerate(found):
-        scores = finite_scores(exact)
-        order = np.argsort(-scores, kind="stable")[:k]
-        best_rows[query, : len(order)], best_scores[query, : len(order)] = rows[order], scores[order]
+    for query, (rows, scores) in enumerate(found):
+        best_rows[query, : len(rows)], best_scores[query, : len(rows)] = rows, scores
     return best_rows, best_scores

@@ -23,7 +23,9 @@ FORMS = {
 }
 CODES = [
     pytest.param(
-        ByteCodes, marks=pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2"), id="bytes"
+        ByteCodes,
+        marks=pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2"),
+        id="bytes",
     ),
     pytest.param(FloatCodes, id="floats"),
 ]
