@@ -11,7 +11,7 @@ from scipy import sparse
 from llmrec.base import FloatArray, Fuser, Matrix, ScoreWeights, ViewVectors
 from llmrec.errors import ParameterError, nearest
 from llmrec.validation import check_fitted, check_number
-from llmrec.vectors import JoinedVectors, dot, join_columns, scale_rows
+from llmrec.vectors import JoinedVectors, csr_of, dot, join_columns, scale_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -168,10 +168,12 @@ class ConcatFuser(Fuser):
             self.samples_[position],
         )
         if sparse.issparse(queries):
-            if sparse.issparse(sample):
-                from llmrec.kernels.sparse_queries import score_moments
+            from llmrec.kernels.sparse_queries import covariance_moments, score_moments
 
+            if sparse.issparse(sample):
                 return score_moments(queries, means, self._by_column(position, sample))
+            if sample is None:
+                return covariance_moments(queries, means, covariance)
             queries = queries.toarray()
         elif sample is None and len(queries) <= _FEW_QUERIES:
             from llmrec.kernels.dense_queries import dense_moments
@@ -243,6 +245,6 @@ def _side_by_side(blocks: list[tuple[Matrix, FloatArray]]) -> Matrix:
     if all(sparse.issparse(block) for block, _ in blocks):
         from llmrec.kernels.sparse_queries import joined_rows
 
-        return joined_rows([block for block, _ in blocks], [scale for _, scale in blocks])
+        return csr_of(*joined_rows([block for block, _ in blocks], [scale for _, scale in blocks]))
     scaled = [scale_rows(block, scale) for block, scale in blocks]
     return np.hstack([block.toarray() if sparse.issparse(block) else block for block in scaled])

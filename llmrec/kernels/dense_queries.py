@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from llmrec.kernels.jit import kernel
 
-__all__ = ["dense_moments", "unit_scales", "warm"]
+__all__ = ["dense_moments", "scores_by_column", "unit_scales", "warm"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -57,6 +57,36 @@ def unit_scales(mean: FloatArray, deviation: FloatArray, support: FloatArray) ->
     return scales
 
 
+def scores_by_column(queries: FloatArray, by_column: FloatArray) -> FloatArray:
+    """Return the ``(n_queries, n_items)`` inner products, of which only columns that queries use are read.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n_queries, dim)
+    by_column : ndarray of float32, shape (dim, n_items)
+        The items, transposed.
+
+    Examples
+    --------
+    >>> items = np.array([[1, 0, 3], [0, 5, 0]], dtype=np.float32)
+    >>> scores_by_column(np.array([[2, 1, 0]], dtype=np.float32), np.ascontiguousarray(items.T)).tolist()
+    [[2.0, 5.0]]
+    """
+    scores = np.zeros((len(queries), by_column.shape[1]), dtype=np.float32)
+    _add_columns(queries, by_column, scores)
+    return scores
+
+
+@kernel
+def _add_columns(queries: Any, by_column: Any, scores: Any) -> None:
+    for query in range(len(queries)):
+        for column in range(queries.shape[1]):
+            value = queries[query, column]
+            if value != 0:
+                for item in range(scores.shape[1]):
+                    scores[query, item] += value * by_column[column, item]
+
+
 @kernel
 def _moments(queries: Any, means: Any, covariance: Any, moments: Any) -> None:
     # In float64: rounded in float32, a mean far above its deviation would depend on the batch, and a spread
@@ -67,10 +97,11 @@ def _moments(queries: Any, means: Any, covariance: Any, moments: Any) -> None:
         for row in range(n_columns):
             value = np.float64(queries[query, row])
             expected += value * np.float64(means[row])
+            # Of a symmetric matrix half is enough.
             total = 0.0
-            for column in range(n_columns):
+            for column in range(row):
                 total += covariance[row, column] * np.float64(queries[query, column])
-            variance += value * total
+            variance += value * (2 * total + covariance[row, row] * value)
         moments[0, query] = expected
         moments[1, query] = np.sqrt(max(variance, 0.0))
 
@@ -86,4 +117,5 @@ def _scale(mean: Any, deviation: Any, support: Any, scales: Any) -> None:
 def warm() -> None:
     """Compile for the arrays that fusers have."""
     one = np.ones(1, dtype=np.float32)
+    scores_by_column(one[:, None], one[:, None])
     unit_scales(*dense_moments(one[:, None], one, np.ones((1, 1))), one)
