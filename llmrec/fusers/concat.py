@@ -22,8 +22,8 @@ __all__ = ["ConcatFuser"]
 
 _SPREAD_SAMPLE = 4096
 _WIDEST_COVARIANCE = 2048
-# For so many queries, reading a covariance anew for each costs less than the calls that spare it.
-_FEW_QUERIES = 4
+# For so many queries and columns, reading a covariance anew costs less than the calls that spare it.
+_FEW_QUERIES, _FEW_COLUMNS = 4, 512
 
 
 class ConcatFuser(Fuser):
@@ -175,7 +175,7 @@ class ConcatFuser(Fuser):
             if sample is None:
                 return covariance_moments(queries, means, covariance)
             queries = queries.toarray()
-        elif sample is None and len(queries) <= _FEW_QUERIES:
+        elif sample is None and len(queries) <= _FEW_QUERIES and queries.shape[1] <= _FEW_COLUMNS:
             from llmrec.kernels.dense_queries import dense_moments
 
             return dense_moments(queries, means, covariance)

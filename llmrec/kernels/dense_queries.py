@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llmrec.kernels.jit import kernel
+from llmrec.kernels.jit import brief_kernel, kernel
 
 __all__ = ["dense_moments", "scores_by_column", "unit_scales", "warm"]
 
@@ -19,7 +19,7 @@ def dense_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the mean score of each query and the deviation of its scores, ``(n_queries,)``.
 
-    For a few queries; for many, a product of matrices reads the covariance less often.
+    For a few queries and columns; for many, a product of matrices reads the covariance less often.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _add_columns(queries: Any, by_column: Any, scores: Any) -> None:
                     scores[query, item] += value * by_column[column, item]
 
 
-@kernel
+@brief_kernel
 def _moments(queries: Any, means: Any, covariance: Any, moments: Any) -> None:
     # In float64: rounded in float32, a mean far above its deviation would depend on the batch, and a spread
     # is a difference of large numbers.
@@ -106,7 +106,7 @@ def _moments(queries: Any, means: Any, covariance: Any, moments: Any) -> None:
         moments[1, query] = np.sqrt(max(variance, 0.0))
 
 
-@kernel
+@brief_kernel
 def _scale(mean: Any, deviation: Any, support: Any, scales: Any) -> None:
     for query in range(len(mean)):
         least = max(1e-6 * abs(np.float64(mean[query])), 1e-12)
