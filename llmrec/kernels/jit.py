@@ -76,7 +76,7 @@ def _warn_of_no_cache() -> None:
         "compiled kernels cannot be kept: neither the package's folder nor the user's cache can be written "
         "to, so each process compiles them anew; set NUMBA_CACHE_DIR to a folder that can.",
         LLMRecWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
