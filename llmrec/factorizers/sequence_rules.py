@@ -12,7 +12,7 @@ from llmrec.base import Factorizer, FloatArray, IntArray
 from llmrec.factorizers.nearest import chunked_rows
 from llmrec.factorizers.similarity import column_scale, entries_apart, within
 from llmrec.validation import check_fitted, check_integer, check_number
-from llmrec.vectors import grown, replace_rows, scale_rows, take_rows
+from llmrec.vectors import csr_of, grown, replace_rows, scale_rows, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -177,8 +177,8 @@ class SequenceRules(Factorizer):
 
 def _rows_of_keys(keys: npt.NDArray[np.int64], values: FloatArray, shape: tuple[int, int]) -> Any:
     """Return the matrix with these values at ``row * width + column``, which are ascending."""
-    indptr = np.searchsorted(keys, np.arange(shape[0] + 1) * shape[1])
-    return sparse.csr_array((values, (keys % shape[1]).astype(np.int32), indptr), shape=shape)
+    indptr = np.searchsorted(keys, np.arange(shape[0] + 1) * shape[1]).astype(np.int32)
+    return csr_of(values, (keys % shape[1]).astype(np.int32), indptr, shape)
 
 
 def _sum_of_rows(known: Any, unscaled: FloatArray, added: Any, scale: FloatArray) -> Any:

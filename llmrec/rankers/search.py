@@ -175,7 +175,7 @@ class ItemSearch:
             room = max(2 * asked.k + _FEW_CANDIDATES, _LEAST_ROOM)
             found = codes.best(self.dense, asked.dense, asked.unwanted[0], asked.allowed, asked.k, room)
             if found is not None:
-                check_range(found[1])
+                check_range(found[1][:1])
                 return found
         return self._scan(asked)[0]
 
