@@ -162,16 +162,18 @@ class InnerProductRanker(ExactRanker):
 
     def _searched(self) -> ItemSearch | None:
         """Return what large catalogues are searched with, made on first use; None for small ones."""
+        search: ItemSearch | None = getattr(self, "_search", None)
+        # First, for counting the entries of rows that grow makes them an ordinary matrix.
+        if search is not None and search.items is self.items_:
+            return search
         kind = type(self)
         is_own = kind.score is InnerProductRanker.score and kind.rescore is InnerProductRanker.rescore
         if not is_own or not (self.items_.shape[0] >= _LARGE_CATALOGUE or self._turns_often()):
             return None
-        search: ItemSearch | None = getattr(self, "_search", None)
-        if search is None or search.items is not self.items_:
-            with _building:
-                search = self._search
-                if search is None or search.items is not self.items_:
-                    search = self._search = self._built()
+        with _building:
+            search = self._search
+            if search is None or search.items is not self.items_:
+                search = self._search = self._built()
         return search
 
     def _turns_often(self) -> bool:
