@@ -3,6 +3,9 @@
 Run with an interpreter that has the peers:
 ``pip install . implicit==0.7.3 lenskit==2025.8.1 rectools-lightfm``.
 Set OPENBLAS_NUM_THREADS=1, as implicit asks. The engines take turns, ``--rounds`` times.
+
+``--part threads`` measures this library alone: how many requests a second several threads answer together,
+and how long one takes, with and without another thread that calls ``partial_fit``, an event at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +28,7 @@ from scipy import sparse
 
 ENGINES = ("llmrec", "implicit", "lightfm", "lenskit")
 K = 10
+THREADS = (1, 2, 8, 40)
 Request = tuple[Callable[[int], Any], Callable[[Any], Any]]
 
 
@@ -40,10 +45,14 @@ def events(n_users: int, n_items: int) -> Any:
     return matrix
 
 
-def llmrec(matrix: Any, factors: int) -> Request:
+def _recommender(matrix: Any, factors: int) -> Any:
     from llmrec import ALSFactorizer, Recommender
 
-    rec = Recommender(encoder=None, factorizer=ALSFactorizer(factors, sweeps=2, progress=False)).fit(matrix)
+    return Recommender(encoder=None, factorizer=ALSFactorizer(factors, sweeps=2, progress=False)).fit(matrix)
+
+
+def llmrec(matrix: Any, factors: int) -> Request:
+    rec = _recommender(matrix, factors)
     return lambda user: rec.recommend(user, k=K), lambda users: rec.recommend(users.tolist(), k=K)
 
 
@@ -118,8 +127,67 @@ def measure(engine: str, n_users: int, n_items: int, factors: int, n_requests: i
     }
 
 
+def measure_threads(n_users: int, n_items: int, factors: int, seconds: float) -> list[dict[str, Any]]:
+    """Return requests a second and their latencies for several numbers of threads."""
+    rec = _recommender(events(n_users, n_items), factors)
+    rows = []
+    for is_learning in (False, True):
+        for n_threads in THREADS:
+            before = os.getloadavg()[0]
+            times, n_events = serve(rec, n_users, n_items, n_threads, seconds, is_learning)
+            row = {
+                "threads": n_threads,
+                "partial_fit a second": round(n_events / seconds),
+                "requests_per_second": round(len(times) / seconds),
+                "wall_p50_us": round(float(np.percentile(times, 50)) * 1e6, 1),
+                "wall_p99_us": round(float(np.percentile(times, 99)) * 1e6, 1),
+                "load": before,
+            }
+            rows.append(row)
+            print(row, flush=True)
+    return rows
+
+
+def serve(
+    rec: Any, n_users: int, n_items: int, n_threads: int, seconds: float, is_learning: bool
+) -> tuple[list[float], int]:
+    """Let threads ask for some seconds; return how long each request took, and how many events came."""
+    times: list[list[float]] = [[] for _ in range(n_threads)]
+    started = threading.Barrier(n_threads + is_learning + 1)
+    is_over = threading.Event()
+
+    def ask(own: list[float], seed: int) -> None:
+        asked = np.random.default_rng(seed).integers(n_users, size=1000).tolist()
+        started.wait()
+        while not is_over.is_set():
+            user = asked[len(own) % len(asked)]
+            start = time.perf_counter()
+            rec.recommend(user, k=K)
+            own.append(time.perf_counter() - start)
+
+    n_events = [0]
+
+    def learn() -> None:
+        rng = np.random.default_rng(0)
+        started.wait()
+        while not is_over.is_set():
+            rec.partial_fit([(int(rng.integers(n_users)), int(rng.integers(n_items)))])
+            n_events[0] += 1
+
+    threads = [threading.Thread(target=ask, args=(own, seed)) for seed, own in enumerate(times)]
+    threads += [threading.Thread(target=learn)] if is_learning else []
+    for thread in threads:
+        thread.start()
+    started.wait()
+    time.sleep(seconds)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    return [one for own in times for one in own], n_events[0]
+
+
 def main() -> None:
-    """Run each engine in a process of its own, in turns."""
+    """Run each engine in a process of its own, in turns, or the threads of one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--items", type=int, default=26_744)
@@ -127,12 +195,17 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    parser.add_argument("--part", choices=("engines", "threads"), default="engines")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each number of threads")
     parser.add_argument("--json")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     sizes = asked.users, asked.items, asked.factors, asked.requests
     if asked.alone:
         print(json.dumps(measure(asked.alone, *sizes)))
+        return
+    if asked.part == "threads":
+        write(asked.json, "request threads", measure_threads(*sizes[:3], asked.seconds))
         return
     rows = []
     options = [f"--{n}={v}" for n, v in zip(("users", "items", "factors", "requests"), sizes, strict=True)]
@@ -150,19 +223,25 @@ def main() -> None:
             }
             rows.append(row)
             print(row, flush=True)
-    if asked.json:
-        installed = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
-        names = ("numpy", "scipy", "numba", "implicit", "lenskit", "rectools-lightfm")
-        report = {
-            "name": "request",
-            "command": " ".join(sys.argv),
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-            "load": os.getloadavg(),
-            "versions": {name: installed.get(name) for name in names},
-            "rows": rows,
-        }
-        with Path(asked.json).open("w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
+    write(asked.json, "request", rows)
+
+
+def write(path: str | None, name: str, rows: list[dict[str, Any]]) -> None:
+    """Write what was measured, and on what, to a file if one is named."""
+    if path is None:
+        return
+    installed = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
+    names = ("numpy", "scipy", "numba", "implicit", "lenskit", "rectools-lightfm")
+    report = {
+        "name": name,
+        "command": " ".join(sys.argv),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "load": os.getloadavg(),
+        "versions": {name: installed.get(name) for name in names},
+        "rows": rows,
+    }
+    with Path(path).open("w", encoding="utf-8") as file:
+        json.dump(report, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from llmrec.validation import check_fitted
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -218,8 +220,6 @@ class FactorModel(Factorizer):
         return self.item_vectors_
 
     def _check_fitted(self) -> None:
-        from llmrec.validation import check_fitted
-
         check_fitted(self, "item_vectors_")
 
     @abstractmethod

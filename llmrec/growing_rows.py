@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.vectors import grown
+from llmrec.vectors import csr_of, grown
 
 __all__ = ["GrowingRows", "RowSlots"]
 
@@ -119,8 +119,8 @@ class GrowingRows(sparse.csr_array):  # type: ignore[misc]
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.shape[0]:
             raise IndexError(f"there are rows outside 0 to {self.shape[0] - 1}.")
         places, indptr = slots.entries(rows)
-        taken = (slots.data[places], slots.indices[places], indptr)
-        return sparse.csr_array(taken, shape=(len(rows), self.shape[1]))
+        indices = slots.indices[places]
+        return csr_of(slots.data[places], indices, indptr.astype(indices.dtype), (len(rows), self.shape[1]))
 
     def plain(self) -> Any:
         """Return it as a ``csr_array``, which a model folder takes."""
@@ -128,7 +128,8 @@ class GrowingRows(sparse.csr_array):  # type: ignore[misc]
 
     def replace(self, rows: Any, replacements: Any) -> None:
         """Replace some rows; those past the end extend it. Of a row that comes twice the last counts."""
-        added = sparse.csr_array(replacements, dtype=np.float32)
+        is_ready = type(replacements) is sparse.csr_array and replacements.dtype == np.float32
+        added = replacements if is_ready else sparse.csr_array(replacements, dtype=np.float32)
         last = dict(zip(np.asarray(rows).tolist(), range(len(rows)), strict=True))
         places, sources = np.array(list(last), dtype=np.int64), np.array(list(last.values()), dtype=np.int64)
         slots = self._with_room(max(self.shape[0], max(last, default=-1) + 1), added.nnz)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import sparse
 from llmrec.errors import DataError, UnknownIdError, nearest
 from llmrec.tables import EventTable, matrix_entries, read_events
 from llmrec.validation import check_choice, check_number
-from llmrec.vectors import grown
+from llmrec.vectors import csr_of, grown
 
 if TYPE_CHECKING:
     from llmrec.base import FloatArray, IntArray
@@ -210,6 +211,12 @@ class Histories:
 
     def weight_matrix(self) -> Any:
         """Return a ``csr_array`` of shape ``(n, n_columns)``; weights of repeated events are added up."""
+        if len(self) == 1:
+            columns, weights = self._summed
+            indptr = np.array([0, len(columns)], dtype=columns.dtype)
+            row = csr_of(weights.copy(), columns.copy(), indptr, (1, self.n_columns))
+            row.has_canonical_format = True
+            return row
         # Beside an int64 indptr the columns would become int64, too: twice the memory.
         small = len(self.columns) <= np.iinfo(np.int32).max
         indptr = self.indptr.astype(np.int32 if small else np.int64)
@@ -218,6 +225,18 @@ class Histories:
         )
         matrix.sum_duplicates()
         return matrix
+
+    @cached_property
+    def _summed(self) -> tuple[IntArray, FloatArray]:
+        """Columns, ascending, and summed weights of the only history, for which each view asks anew."""
+        order = np.argsort(self.columns, kind="stable")
+        columns, weights = self.columns[order], self.weights[order]
+        is_first = np.ones(len(columns), dtype=np.bool_)
+        np.not_equal(columns[1:], columns[:-1], out=is_first[1:])
+        if is_first.all():
+            return columns, weights
+        starts = np.flatnonzero(is_first)
+        return columns[starts], np.add.reduceat(weights, starts)
 
     def entry_matrix(self) -> Any:
         """Return a ``csr_array`` of shape ``(nnz, n_columns)``: each summed weight in a row of its own.
@@ -585,6 +604,9 @@ class _RowIndex:
 
     def gather(self, rows: IntArray | None, n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return indptr and the event positions of some rows, or of all, in order."""
+        if rows is not None and len(rows) == 1 and self._has_first_only(row := int(rows[0])):
+            start, end = self._indptr[row : row + 2].tolist()
+            return np.array([0, end - start], dtype=np.int64), self._order[start:end]
         if not len(self._before):
             return self._gather_first(rows, n_rows)
         from llmrec.kernels.row_index import collect
@@ -597,6 +619,10 @@ class _RowIndex:
         collect(wanted, sorted_part, self._last, self._before, indptr, positions)
         return indptr, positions
 
+    def _has_first_only(self, row: int) -> bool:
+        """Whether all events of a row are among the first ones."""
+        return 0 <= row < len(self._indptr) - 1 and (row >= len(self._last) or not self._last[row])
+
     def _gather_first(
         self, rows: IntArray | None, n_rows: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
@@ -606,9 +632,6 @@ class _RowIndex:
             return indptr, self._order
         last = len(self._indptr) - 1
         starts, ends = self._indptr[np.minimum(rows, last)], self._indptr[np.minimum(rows + 1, last)]
-        if len(rows) == 1:
-            own = self._order[starts[0] : ends[0]]
-            return np.array([0, len(own)], dtype=np.int64), own
         indptr = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(ends - starts, out=indptr[1:])
         places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)

@@ -123,9 +123,9 @@ class LiveModel:
             by_context |= has_read
             if view.kind != "popularity":
                 stands_on += query.support - np.float32(1) if has_read else query.support
-        return Queries(
-            self.fuser.fuse_queries(vectors), stands_on > 0, np.full(len(histories), by_context, np.bool_)
-        )
+        each_by_context = np.empty(len(histories), dtype=np.bool_)
+        each_by_context[:] = by_context
+        return Queries(self.fuser.fuse_queries(vectors), stands_on > 0, each_by_context)
 
     def rank(
         self,
@@ -140,6 +140,8 @@ class LiveModel:
         if len(unknown):
             exclude = [np.concatenate([one, unknown]) for one in exclude]
         rows, scores = self.ranker.rank_for(histories, queries, k, exclude, allow)
+        if not rows.size or rows[:, -1].min() >= 0:
+            return list(zip(rows, scores, strict=True))
         # What fills a row up stands at its end.
         n_given = (rows >= 0).sum(axis=1).tolist()
         return [(rows[place, :n], scores[place, :n]) for place, n in enumerate(n_given)]

@@ -60,6 +60,7 @@ _USERS_AT_A_TIME = 4096
 _SAMPLED_USERS = 20_000
 _EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 _RATED_TUPLE = ("user", "item", "rating", "timestamp")
+_NO_ROWS = np.empty(0, dtype=np.int32)
 _CONDITIONS = ("context", "candidates", "exclude", "where", "exclude_seen")
 # By whether a view knows the history, and the context.
 _BASES = {
@@ -700,7 +701,9 @@ class Recommender(Component):
         self, model: LiveModel, items: Iterable[Any] | None, what: str, *, ignore: bool = False
     ) -> IntArray:
         """Return the rows of known items; unknown ones are treated as ``unknown_items`` says."""
-        listed = [] if items is None else as_list(items, what)
+        if items is None:
+            return _NO_ROWS
+        listed = as_list(items, what)
         rows = [model.interactions.items.get(one) if is_hashable(one) else None for one in listed]
         if not ignore:
             unknown = [one for one, row in zip(listed, rows, strict=True) if row is None]
@@ -767,7 +770,7 @@ class _Request:
         self.context = context
         self.exclude_seen = exclude_seen
         self.unknown_users = unknown_users
-        self.unwanted = np.empty(0, dtype=np.int32)
+        self.unwanted = _NO_ROWS
         self.allow: IntArray | None = None
 
     def answer_users(self, users: list[Hashable]) -> list[Recommendations]:
@@ -860,6 +863,8 @@ def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:
 
 def _is_one_user(user: Any) -> bool:
     """Tell an id from several; what can be read only once, or counts up, is no id."""
+    if type(user) in (str, int):
+        return True
     if isinstance(user, Iterator | range | KeysView | ValuesView):
         return False
     return is_hashable(user) and not hasattr(user, "to_pylist")

@@ -75,6 +75,9 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
         ...
     llmrec.errors.ParameterError: k must be a whole number of at least 1, got 0.
     """
+    # The usual case first: each request asks several times.
+    if type(value) is int and value >= minimum:
+        return value
     is_whole = not isinstance(value, bool) and isinstance(value, numbers.Integral)
     if not is_whole or value < minimum:
         raise ParameterError(f"{name} must be a whole number of at least {minimum}, got {value!r}.")
@@ -119,11 +122,9 @@ def check_matrix(matrix: Any, name: str, dim: int | None = None) -> Matrix:
     DataError
         If it is not two-dimensional, has another width than ``dim``, or holds NaN or infinity.
     """
-    from scipy import sparse
-
     checked: Any
-    if sparse.issparse(matrix):
-        checked = sparse.csr_array(matrix, dtype=np.float32)
+    if not isinstance(matrix, np.ndarray) and _is_sparse(matrix):
+        checked = _csr(matrix)
         values = checked.data
     else:
         try:
@@ -138,6 +139,21 @@ def check_matrix(matrix: Any, name: str, dim: int | None = None) -> Matrix:
     if not np.isfinite(values).all():
         raise DataError(f"{name} holds NaN or infinite values.")
     return checked
+
+
+def _is_sparse(matrix: Any) -> bool:
+    from scipy import sparse
+
+    return bool(sparse.issparse(matrix))
+
+
+def _csr(matrix: Any) -> Any:
+    """Return a ``csr_array`` of float32; the same one, if it is that already."""
+    from scipy import sparse
+
+    if type(matrix) is sparse.csr_array and matrix.dtype == np.float32:
+        return matrix
+    return sparse.csr_array(matrix, dtype=np.float32)
 
 
 def check_dense(matrix: Any, name: str, dim: int | None = None) -> FloatArray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,6 +18,8 @@ Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 __all__ = [
     "JoinedVectors",
+    "copied",
+    "csr_of",
     "dot",
     "grown",
     "join_columns",
@@ -75,6 +79,41 @@ class JoinedVectors:
 def storable(value: Any) -> Any:
     """Return what a model folder takes: a plain ``csr_array`` for growing rows, all else as it is."""
     return value.plain() if hasattr(value, "plain") and sparse.issparse(value) else value
+
+
+def csr_of(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> Any:
+    """Return a ``csr_array`` of parts that are known to fit.
+
+    SciPy's constructor checks them, which for one query takes longer than what is done with it.
+
+    Parameters
+    ----------
+    data, indices, indptr : ndarray
+        Kept, not copied; ``indices`` and ``indptr`` of one type.
+
+    Examples
+    --------
+    >>> ends = np.array([0, 1, 2], dtype=np.int32)
+    >>> csr_of(np.array([5, 6], dtype=np.float32), ends[1:], ends, (2, 3)).toarray().tolist()
+    [[0.0, 5.0, 0.0], [0.0, 0.0, 6.0]]
+    """
+    made = copy.copy(_empty_csr(shape))
+    made.data, made.indices, made.indptr = data, indices, indptr
+    return made
+
+
+@lru_cache(maxsize=256)
+def _empty_csr(shape: tuple[int, int]) -> Any:
+    return sparse.csr_array(shape, dtype=np.float32)
+
+
+def copied(vectors: Matrix) -> Matrix:
+    """Return a copy that shares no memory."""
+    if isinstance(vectors, JoinedVectors):
+        return JoinedVectors(vectors.dense.copy(), cast(Any, copied(vectors.sparse)))
+    if not sparse.issparse(vectors):
+        return vectors.copy()
+    return csr_of(vectors.data.copy(), vectors.indices.copy(), vectors.indptr.copy(), vectors.shape)
 
 
 def join_columns(blocks: Sequence[Matrix]) -> Matrix:
@@ -151,14 +190,14 @@ def paired_dots(queries: Matrix, items: Matrix, rows: IntArray) -> npt.NDArray[n
 
 
 def _paired_sparse_dots(queries: Matrix, items: Any, rows: IntArray) -> npt.NDArray[np.float64]:
-    gathered = sparse.csr_array(items[rows.ravel()], dtype=np.float64)
-    askers = np.repeat(np.arange(len(rows)), rows.shape[1])
-    if sparse.issparse(queries):
-        products = gathered.multiply(sparse.csr_array(queries)[askers])
-        return np.asarray(products.sum(axis=1), dtype=np.float64).reshape(rows.shape)
-    pairs = np.repeat(np.arange(rows.size), np.diff(gathered.indptr))
-    products = gathered.data * queries[askers[pairs], gathered.indices]
-    return np.asarray(np.bincount(pairs, products, rows.size), dtype=np.float64).reshape(rows.shape)
+    from llmrec.kernels.sparse_queries import paired_products
+
+    if not isinstance(items, sparse.csr_array) or hasattr(items, "slots"):
+        # Rows that grow are read one by one, not made an ordinary matrix for it.
+        items, places = sparse.csr_array(items[rows.ravel()]), np.arange(rows.size).reshape(rows.shape)
+    else:
+        places = np.ascontiguousarray(rows, dtype=np.int64)
+    return paired_products(sparse.csr_array(queries), items, places)
 
 
 def row_norms(vectors: Matrix) -> FloatArray:
@@ -166,9 +205,11 @@ def row_norms(vectors: Matrix) -> FloatArray:
     if isinstance(vectors, JoinedVectors):
         return np.hypot(row_norms(vectors.dense), row_norms(vectors.sparse))
     if sparse.issparse(vectors):
+        squares = np.square(vectors.data, dtype=np.float64)
+        if vectors.shape[0] == 1:
+            return np.asarray(np.sqrt(squares.sum(keepdims=True)), dtype=np.float32)
         rows = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
-        squares = np.bincount(rows, np.square(vectors.data, dtype=np.float64), vectors.shape[0])
-        return np.sqrt(squares).astype(np.float32)
+        return np.sqrt(np.bincount(rows, squares, vectors.shape[0])).astype(np.float32)
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32))
 
 
@@ -184,8 +225,9 @@ def scale_rows(vectors: Matrix, scale: FloatArray) -> Matrix:
     if isinstance(vectors, JoinedVectors):
         return JoinedVectors(scale_rows(vectors.dense, scale), scale_rows(vectors.sparse, scale))
     if sparse.issparse(vectors):
-        scaled = vectors.copy()
-        scaled.data *= np.repeat(scale, np.diff(scaled.indptr)).astype(np.float32)
+        scaled = copied(vectors)
+        each = scale if vectors.shape[0] == 1 else np.repeat(scale, np.diff(vectors.indptr))
+        scaled.data *= each.astype(np.float32, copy=False)
         return scaled
     return vectors * scale[:, None]
 

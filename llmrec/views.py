@@ -309,9 +309,11 @@ class TextView(Component, View):
     def _n_met(self, history: Any) -> FloatArray:
         """Return how many items with a text each history has, ``(n,)``."""
         counted = (history.indices < len(self.present_)) & (history.data != 0)
-        items = history.indices[counted]
+        texts = self.present_[history.indices[counted]]
+        if history.shape[0] == 1:
+            return np.asarray(texts.sum(keepdims=True))
         owners = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))[counted]
-        return np.bincount(owners, self.present_[items], history.shape[0]).astype(np.float32)
+        return np.bincount(owners, texts, history.shape[0]).astype(np.float32)
 
     def query_parts(
         self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None

@@ -201,3 +201,28 @@ def test_last_rating_of_a_history_counts():
     histories = Histories.of([[2, 0, 2]], n_columns=3, ratings=[[1.0, 4.0, 5.0]])
     assert histories.rating_matrix().toarray().tolist() == [[4.0, 0.0, 5.0]]
     assert histories.weight_matrix().toarray().tolist() == [[1.0, 0.0, 2.0]]
+
+
+def test_the_weights_of_one_history_are_those_it_has_among_others():
+    rows, weights = [[5, 1, 5, 0], [2]], [[1, 2, 3, 4], [1]]
+    alone = Histories.of(rows[:1], n_columns=6, weights=weights[:1])
+    together = Histories.of(rows, n_columns=6, weights=weights)
+    first = alone.weight_matrix()
+    assert first.toarray().tolist() == together.weight_matrix().toarray()[:1].tolist() == [[4, 2, 0, 0, 0, 4]]
+    assert first.indices.tolist() == [0, 1, 5]
+    # What a view does to its own matrix, no other view sees.
+    first.data *= 2
+    first.indices[:] = 0
+    assert alone.weight_matrix().toarray().tolist() == [[4, 2, 0, 0, 0, 4]]
+
+
+def test_one_user_has_the_same_history_alone_and_after_later_events():
+    known = Interactions.from_table([("a", 1), ("b", 2), ("a", 3)])
+    for item in (2, 1):
+        event = Events(np.array([0], np.int32), np.array([item], np.int32), np.ones(1, np.float32))
+        for user in (0, 1, 7):
+            several = known.histories(np.array([user, 1], np.int32)).take(np.array([0]))
+            alone = known.histories(np.array([user], np.int32))
+            assert alone.columns.tolist() == several.columns.tolist()
+            assert alone.indptr.tolist() == several.indptr.tolist()
+        known.append(event)

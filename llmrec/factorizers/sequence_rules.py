@@ -12,7 +12,7 @@ from llmrec.base import Factorizer, FloatArray, IntArray
 from llmrec.factorizers.nearest import chunked_rows
 from llmrec.factorizers.similarity import column_scale, entries_apart, within
 from llmrec.validation import check_fitted, check_integer, check_number
-from llmrec.vectors import grown, replace_rows, scale_rows, take_rows
+from llmrec.vectors import csr_of, grown, replace_rows, scale_rows, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,9 +104,9 @@ class SequenceRules(Factorizer):
         added = self._rules(histories, histories.lengths - n_new, moved)
         self.counts_ = grown(self.counts_, interactions.n_items)
         known = take_rows(self.rules_, moved)
-        known = scale_rows(known, np.sqrt(self.counts_[moved]).astype(np.float32))
+        unscaled = np.sqrt(self.counts_[moved]).astype(np.float32)
         self.counts_[moved] = interactions.counts_of_items(moved)
-        rules = scale_rows(sparse.csr_array(known + added), self._scale(moved))
+        rules = _sum_of_rows(known, unscaled, added, self._scale(moved))
         self.rules_ = replace_rows(self.rules_, moved, rules)
         return moved
 
@@ -133,16 +133,19 @@ class SequenceRules(Factorizer):
             n_items = 1 + max(int(items.max()), int(ends.max(initial=0)))
             counted = self._counted(items, places, is_new, n_items)
             return counted if len(ends) == n_items else sparse.csr_array(counted[ends])
-        rules = sparse.csr_array((len(ends), self.width_), dtype=np.float32)
-        for distance in range(1, self.window + 1):
-            later = np.flatnonzero(is_new & (places >= distance))
-            from_items, to_items = items[later - distance], items[later]
-            # An item is no reason for itself, and beyond the room there are no columns.
-            kept = (from_items != to_items) & (from_items < self.width_)
-            weights = np.full(int(kept.sum()), 1 / distance, dtype=np.float32)
-            places_of_ends = np.searchsorted(ends, to_items[kept])
-            rules = rules + sparse.csr_array((weights, (places_of_ends, from_items[kept])), shape=rules.shape)
-        return sparse.csr_array(rules)
+        later = np.flatnonzero(is_new)[:, None]
+        distances = np.arange(1, self.window + 1)
+        within_history = places[later] >= distances
+        from_items = items[(later - distances)[within_history]]
+        to_items, distances = (
+            np.broadcast_to(one, within_history.shape)[within_history] for one in (items[later], distances)
+        )
+        # An item is no reason for itself, and beyond the room there are no columns.
+        kept = (from_items != to_items) & (from_items < self.width_)
+        keys = np.searchsorted(ends, to_items[kept]) * self.width_ + from_items[kept]
+        keys, places_of_keys = np.unique(keys, return_inverse=True)
+        weights = np.bincount(places_of_keys, 1 / distances[kept], len(keys)).astype(np.float32)
+        return _rows_of_keys(keys, weights, (len(ends), self.width_))
 
     def _counted(
         self,
@@ -170,3 +173,33 @@ class SequenceRules(Factorizer):
             return filled, columns[:n_filled].copy(), weights[:n_filled].copy()
 
         return chunked_rows(keep, _WORK_A_RULE * self.window * counts, (n_items, self.width_))
+
+
+def _rows_of_keys(keys: npt.NDArray[np.int64], values: FloatArray, shape: tuple[int, int]) -> Any:
+    """Return the matrix with these values at ``row * width + column``, which are ascending."""
+    indptr = np.searchsorted(keys, np.arange(shape[0] + 1) * shape[1]).astype(np.int32)
+    return csr_of(values, (keys % shape[1]).astype(np.int32), indptr, shape)
+
+
+def _sum_of_rows(known: Any, unscaled: FloatArray, added: Any, scale: FloatArray) -> Any:
+    """Return ``(known * unscaled + added) * scale``, each number that of a row.
+
+    Built at once from the entries: as matrices, each step would cost more than its arithmetic.
+    """
+    parts = []
+    for matrix in (known, added):
+        owners = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        parts.append((owners * matrix.shape[1] + matrix.indices, owners, matrix.data))
+    (keys, owners, values), (more, owners_of_more, more_values) = parts
+    values = values * unscaled[owners] * scale[owners]
+    more_values = more_values * scale[owners_of_more]
+    if np.any(keys[1:] < keys[:-1]):
+        order = np.argsort(keys)
+        keys, values = keys[order], values[order]
+    at = np.searchsorted(keys, more)
+    is_known = at < len(keys)
+    is_known[is_known] = keys[at[is_known]] == more[is_known]
+    values[at[is_known]] += more_values[is_known]
+    at, is_new = at[~is_known], ~is_known
+    keys, values = np.insert(keys, at, more[is_new]), np.insert(values, at, more_values[is_new])
+    return _rows_of_keys(keys, values, known.shape)

@@ -248,7 +248,8 @@ def within(matrix: Any, width: int) -> Any:
     """Return the first ``width`` columns; columns that are missing are zero."""
     if matrix.shape[1] > width:
         return sparse.csr_array(matrix[:, :width])
-    matrix.resize((matrix.shape[0], width))
+    if matrix.shape[1] < width:
+        matrix.resize((matrix.shape[0], width))
     return matrix
 
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from llmrec.base import FloatArray, Fuser, Matrix, ScoreWeights, ViewVectors
 from llmrec.errors import ParameterError, nearest
 from llmrec.validation import check_fitted, check_number
-from llmrec.vectors import JoinedVectors, dot, join_columns, scale_rows
+from llmrec.vectors import JoinedVectors, csr_of, dot, join_columns, scale_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -22,6 +22,8 @@ __all__ = ["ConcatFuser"]
 
 _SPREAD_SAMPLE = 4096
 _WIDEST_COVARIANCE = 2048
+# For so many queries and columns, reading a covariance anew costs less than the calls that spare it.
+_FEW_QUERIES, _FEW_COLUMNS = 4, 512
 
 
 class ConcatFuser(Fuser):
@@ -96,9 +98,10 @@ class ConcatFuser(Fuser):
         widths = [
             0 if thin else view.vectors.shape[1] for view, thin in zip(views, self.is_sparse_, strict=True)
         ]
-        front = np.empty((len(weights), self._has_offsets + len(views) + sum(widths)), dtype=np.float32)
+        n_front = self._has_offsets + len(views)
+        front = np.empty((len(weights), n_front + sum(widths)), dtype=np.float32)
         front[:, : self._has_offsets] = 1
-        thin, start = [], self._has_offsets + len(views)
+        thin, start = [], n_front
         for position, view in enumerate(views):
             mean, scale = self._standardised(position, view)
             scale = scale * weights[:, position]
@@ -143,8 +146,8 @@ class ConcatFuser(Fuser):
 
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
         """Return ``(n_queries, n_views)``: how much each view counts for each query."""
-        weights = np.array([self.weights_[view.name] for view in views], dtype=np.float32)
-        return np.broadcast_to(weights, (len(views[0].support), len(views)))
+        weights = np.array([[self.weights_[view.name] for view in views]], dtype=np.float32)
+        return weights.repeat(len(views[0].support), axis=0)
 
     def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
         """Return how much each view counts for each item, ``(n_items, n_views)``, and what it gets on top."""
@@ -152,26 +155,37 @@ class ConcatFuser(Fuser):
 
     def _standardised(self, position: int, queries: ViewVectors) -> tuple[FloatArray, FloatArray]:
         """Return each query's mean score and one over its deviation; 0 where all scores are alike."""
+        from llmrec.kernels.dense_queries import unit_scales
+
         mean, deviation = self._moments(position, queries.vectors)
-        usable = deviation > np.maximum(1e-6 * np.abs(mean), 1e-12)
-        usable &= queries.support > 0
-        return mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=usable)
+        return mean, unit_scales(mean, deviation, queries.support)
 
     def _moments(self, position: int, queries: Matrix) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of each query's scores over a view's items."""
-        sample = self.samples_[position]
-        if sparse.issparse(queries) and sparse.issparse(sample):
-            from llmrec.kernels.sparse_queries import score_moments
+        means, covariance, sample = (
+            self.means_[position],
+            self.covariances_[position],
+            self.samples_[position],
+        )
+        if sparse.issparse(queries):
+            from llmrec.kernels.sparse_queries import covariance_moments, score_moments
 
-            return score_moments(queries, self.means_[position], self._by_column(position, sample))
+            if sparse.issparse(sample):
+                return score_moments(queries, means, self._by_column(position, sample))
+            if sample is None:
+                return covariance_moments(queries, means, covariance)
+            queries = queries.toarray()
+        elif sample is None and len(queries) <= _FEW_QUERIES and queries.shape[1] <= _FEW_COLUMNS:
+            from llmrec.kernels.dense_queries import dense_moments
+
+            return dense_moments(queries, means, covariance)
         # In float64: rounded in float32, a mean far above its deviation would depend on the batch.
         doubles = queries.astype(np.float64)
-        mean = (doubles @ self.means_[position]).astype(np.float32)
+        mean = (doubles @ means).astype(np.float32)
         if sample is not None:
             return mean, np.asarray(dot(queries, sample).std(axis=1), dtype=np.float32)
         # And so is a spread: a difference of large numbers.
-        doubles = doubles.toarray() if sparse.issparse(doubles) else doubles
-        variance = np.einsum("ij,ij->i", doubles @ self.covariances_[position], doubles)
+        variance = np.einsum("ij,ij->i", doubles @ covariance, doubles)
         return mean, np.sqrt(np.maximum(variance, 0)).astype(np.float32)
 
     def _by_column(self, position: int, sample: Any) -> Any:
@@ -231,6 +245,6 @@ def _side_by_side(blocks: list[tuple[Matrix, FloatArray]]) -> Matrix:
     if all(sparse.issparse(block) for block, _ in blocks):
         from llmrec.kernels.sparse_queries import joined_rows
 
-        return joined_rows([block for block, _ in blocks], [scale for _, scale in blocks])
+        return csr_of(*joined_rows([block for block, _ in blocks], [scale for _, scale in blocks]))
     scaled = [scale_rows(block, scale) for block, scale in blocks]
     return np.hstack([block.toarray() if sparse.issparse(block) else block for block in scaled])

@@ -214,6 +214,8 @@ class LearnedFuser(ConcatFuser):
         return axes
 
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
+        if not self.bucket_weights_:
+            return super()._query_weights(views)
         behaviour = [view.support for view in views if view.kind == "behaviour"]
         own = behaviour or [view.support for view in views if view.kind == "text"]
         n_events = reduce(np.maximum, own) if own else np.zeros(len(views[0].support))

@@ -373,12 +373,12 @@ def exact_scores(
 @kernel
 def best_of_codes(
     codes: Any, scales: Any, dense: Any, query: Any, centre: Any, width: Any, bounds: Any, unwanted: Any,
-    allowed: Any, k: Any, rows: Any, scores: Any,
+    allowed: Any, room: Any, best_rows: Any, best_scores: Any,
 ) -> Any:  # fmt: skip
-    """Do all for one dense query: encode it, scan, and score the candidates exactly.
+    """Do all for one dense query: encode it, scan, score the candidates exactly, and sort the best.
 
-    ``rows`` and ``scores``, int32 and float64, have room for the candidates, which come by ascending row.
-    Returned is their number, or -1 where there are too many.
+    ``best_rows`` and ``best_scores``, int32 and float32, have a place for each row that is wanted. Returned
+    is the number of rows found, or -1 where there are more candidates than ``room``.
     """
     length = 0.0
     for c in range(query.shape[1]):
@@ -387,20 +387,40 @@ def best_of_codes(
     words, starts = np.zeros((1, codes.shape[1], 1, 2, 4), np.int8), np.empty((1, 2), np.int32)
     factors, sums = np.empty((1, 3), np.float32), np.empty((1, 3), np.float64)
     encode_queries(query, scale, centre, width, bounds, words, starts, factors, sums)
-    found, heap = np.empty((1, len(rows)), np.float32), np.full((1, k), np.float32(-np.inf))
+    found, heap = np.empty((1, room), np.float32), np.full((1, len(best_rows)), np.float32(-np.inf))
+    rows = np.empty((1, room), np.int32)
     counts, ends = np.zeros(1, np.int64), np.array([0, len(unwanted)])
-    places = rows.reshape(1, len(rows))
     candidates_of_codes(
         codes, scales, len(dense), words, starts, factors, 2 * sums[:, 0], unwanted, ends, allowed, heap,
-        places, found, counts,
+        rows, found, counts,
     )  # fmt: skip
-    n_found, none = max(counts[0], 0), np.empty(0, np.int64)
+    if counts[0] < 0:
+        return -1
+    n_found, none = counts[0], np.empty(0, np.int64)
     no_indices, no_data, no_room = np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.float64)
+    scores = np.empty(n_found, np.float64)
     exact_scores(
-        dense, query[0], none, none, no_indices, no_data, no_indices, no_data, no_room, rows[:n_found],
-        scores[:n_found],
+        dense, query[0], none, none, no_indices, no_data, no_indices, no_data, no_room, rows[0, :n_found],
+        scores,
     )  # fmt: skip
-    return counts[0]
+    return _keep_best(rows[0, :n_found], scores, best_rows, best_scores)
+
+
+@kernel
+def _keep_best(rows: Any, scores: Any, best_rows: Any, best_scores: Any) -> Any:
+    """Sort the best scores, rounded, in descending order, equal ones as they come; return their number."""
+    k, n_kept = len(best_rows), 0
+    for i in range(len(rows)):
+        score = np.float32(scores[i])
+        place = n_kept if n_kept < k else k - 1
+        if n_kept == k and not score > best_scores[place]:
+            continue
+        while place > 0 and score > best_scores[place - 1]:
+            best_rows[place], best_scores[place] = best_rows[place - 1], best_scores[place - 1]
+            place -= 1
+        best_rows[place], best_scores[place] = rows[i], score
+        n_kept = min(n_kept + 1, k)
+    return n_kept
 
 
 def warm() -> None:
@@ -435,8 +455,8 @@ def warm() -> None:
     if has_byte_products():
         scores_of_codes(codes, scales, words[0, :, 0], starts[0], factors[0], np.empty(GROUP, np.float32))
         best_of_codes(
-            codes, scales, vectors, asked[:1], np.zeros(4), np.ones(4), np.ones(2), nothing, everything, 1,
-            some[0], np.empty(8),
+            codes, scales, vectors, asked[:1], np.zeros(4), np.ones(4), np.ones(2), nothing, everything, 8,
+            some[0, :1], found[0, :1],
         )  # fmt: skip
         candidates_of_codes(
             codes, scales, 4, words, starts, factors, np.zeros(2), nothing, np.zeros(3, np.int64), everything,

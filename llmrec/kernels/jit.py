@@ -12,7 +12,7 @@ from numba import extending
 
 from llmrec.errors import LLMRecWarning
 
-__all__ = ["intrinsic", "kernel"]
+__all__ = ["brief_kernel", "intrinsic", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,7 +39,27 @@ def kernel(function: F) -> F:
     >>> total(np.ones(3))
     3.0
     """
-    compiled = numba.njit(nogil=True, fastmath=_REORDERED)(function)
+    return _compiled(function, nogil=True)
+
+
+def brief_kernel(function: F) -> F:
+    """Compile a loop that takes microseconds, and keep the interpreter's lock in it.
+
+    A thread that gives the lock up beside a busy one waits for milliseconds to get it back.
+
+    Examples
+    --------
+    >>> @brief_kernel
+    ... def doubled(value):
+    ...     return 2 * value
+    >>> doubled(2.0)
+    4.0
+    """
+    return _compiled(function, nogil=False)
+
+
+def _compiled(function: F, *, nogil: bool) -> F:
+    compiled = numba.njit(nogil=nogil, fastmath=_REORDERED)(function)
     # With NUMBA_DISABLE_JIT, it is the function itself.
     if _has_file(function) and hasattr(compiled, "enable_caching"):
         try:
@@ -56,7 +76,7 @@ def _warn_of_no_cache() -> None:
         "compiled kernels cannot be kept: neither the package's folder nor the user's cache can be written "
         "to, so each process compiles them anew; set NUMBA_CACHE_DIR to a folder that can.",
         LLMRecWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 

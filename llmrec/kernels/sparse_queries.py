@@ -12,7 +12,14 @@ from scipy import sparse
 from llmrec.errors import DataError
 from llmrec.kernels.jit import kernel
 
-__all__ = ["joined_rows", "score_moments", "warm"]
+__all__ = [
+    "covariance_moments",
+    "joined_rows",
+    "paired_products",
+    "score_moments",
+    "scores_by_column",
+    "warm",
+]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -52,8 +59,82 @@ def score_moments(queries: Any, means: FloatArray, by_column: Any) -> tuple[Floa
     return moments[0], moments[1]
 
 
-def joined_rows(blocks: Sequence[Any], scales: Sequence[FloatArray]) -> Any:
+def covariance_moments(
+    queries: Any, means: FloatArray, covariance: npt.NDArray[np.float64]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the same of queries for dense items, of which the covariance is known.
+
+    Parameters
+    ----------
+    queries : csr_array of shape (n_queries, dim)
+    means : ndarray of shape (dim,)
+    covariance : ndarray of float64, shape (dim, dim)
+
+    Examples
+    --------
+    >>> items = np.array([[1, 0, 3], [3, 5, 0]], dtype=np.float32)
+    >>> query = sparse.csr_array(np.array([[1, 1, 0]], dtype=np.float32))
+    >>> mean, deviation = covariance_moments(query, items.mean(axis=0), np.cov(items.T, bias=True))
+    >>> mean.tolist(), deviation.tolist()
+    ([4.5], [3.5])
+    """
+    if not queries.shape[1] == len(means) == len(covariance):
+        raise DataError(f"the queries have {queries.shape[1]} columns, the items {len(means)}.")
+    moments = np.empty((2, queries.shape[0]), dtype=np.float32)
+    _covariance_moments(queries.indptr, queries.indices, queries.data, means, covariance, moments)
+    return moments[0], moments[1]
+
+
+def scores_by_column(queries: Any, by_column: Any) -> FloatArray:
+    """Return the ``(n_queries, n_items)`` inner products, of which only the queries' columns are read.
+
+    Parameters
+    ----------
+    queries : csr_array of shape (n_queries, dim)
+    by_column : csr_array of shape (dim, n_items)
+        The items, transposed.
+
+    Examples
+    --------
+    >>> items = sparse.csr_array(np.array([[1, 0, 3], [0, 5, 0]], dtype=np.float32))
+    >>> scores_by_column(sparse.csr_array(np.array([[2, 1]], dtype=np.float32)), items).tolist()
+    [[2.0, 5.0, 6.0]]
+    """
+    if queries.shape[1] != by_column.shape[0]:
+        raise DataError(f"the queries have {queries.shape[1]} columns, the items {by_column.shape[0]}.")
+    scores = np.zeros((queries.shape[0], by_column.shape[1]), dtype=np.float64)
+    asked = queries.indptr, queries.indices, queries.data
+    _add_columns(*asked, by_column.indptr, by_column.indices, by_column.data, scores)
+    return scores.astype(np.float32)
+
+
+def paired_products(queries: Any, items: Any, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the inner products of each query with items of its own, in float64.
+
+    Parameters
+    ----------
+    queries, items : csr_array of shape (n_queries, dim) and (n_items, dim)
+    rows : ndarray of int64, shape (n_queries, n)
+
+    Examples
+    --------
+    >>> items = sparse.csr_array(np.array([[1, 0], [0, 1], [2, 2]], dtype=np.float32))
+    >>> query = sparse.csr_array(np.array([[1, 3]], dtype=np.float32))
+    >>> paired_products(query, items, np.array([[2, 0]])).tolist()
+    [[8.0, 1.0]]
+    """
+    products, spread = np.empty(rows.shape), np.zeros(items.shape[1])
+    asked = queries.indptr, queries.indices, queries.data
+    _paired(*asked, items.indptr, items.indices, items.data, rows, spread, products)
+    return products
+
+
+def joined_rows(
+    blocks: Sequence[Any], scales: Sequence[FloatArray]
+) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[int, int]]:
     """Put ``csr_array`` blocks of equal numbers of rows side by side, each row times its block's number.
+
+    Returned are values, columns, ``indptr`` and shape of the matrix.
 
     Parameters
     ----------
@@ -65,7 +146,8 @@ def joined_rows(blocks: Sequence[Any], scales: Sequence[FloatArray]) -> Any:
     --------
     >>> one = sparse.csr_array(np.array([[1, 0], [0, 2]], dtype=np.float32))
     >>> twice = np.full(2, 2, dtype=np.float32)
-    >>> joined_rows([one, one], [twice / 2, twice]).toarray().tolist()
+    >>> values, columns, starts, shape = joined_rows([one, one], [twice / 2, twice])
+    >>> sparse.csr_array((values, columns, starts), shape).toarray().tolist()
     [[1.0, 0.0, 2.0, 0.0], [0.0, 2.0, 0.0, 4.0]]
     """
     n_rows = blocks[0].shape[0]
@@ -78,7 +160,7 @@ def joined_rows(blocks: Sequence[Any], scales: Sequence[FloatArray]) -> Any:
     for block, scale in zip(blocks, scales, strict=True):
         _place(block.indptr, block.indices, block.data, scale, width, cursors, columns, values)
         width += block.shape[1]
-    return sparse.csr_array((values, columns, starts), shape=(n_rows, width))
+    return values, columns, starts, (n_rows, width)
 
 
 @kernel
@@ -114,6 +196,64 @@ def _moments(
 
 
 @kernel
+def _covariance_moments(
+    starts: Any, columns: Any, values: Any, means: Any, covariance: Any, moments: Any
+) -> None:
+    for query in range(moments.shape[1]):
+        expected, variance = 0.0, 0.0
+        for entry in range(starts[query], starts[query + 1]):
+            row, value = columns[entry], np.float64(values[entry])
+            expected += value * np.float64(means[row])
+            total = 0.0
+            for other in range(starts[query], starts[query + 1]):
+                total += covariance[row, columns[other]] * np.float64(values[other])
+            variance += value * total
+        moments[0, query] = expected
+        moments[1, query] = np.sqrt(max(variance, 0.0))
+
+
+@kernel
+def _add_columns(
+    query_starts: Any,
+    query_columns: Any,
+    query_values: Any,
+    column_starts: Any,
+    items: Any,
+    values: Any,
+    scores: Any,
+) -> None:
+    for query in range(len(scores)):
+        for entry in range(query_starts[query], query_starts[query + 1]):
+            column, weight = query_columns[entry], np.float64(query_values[entry])
+            for place in range(column_starts[column], column_starts[column + 1]):
+                scores[query, items[place]] += weight * values[place]
+
+
+@kernel
+def _paired(
+    query_starts: Any,
+    query_columns: Any,
+    query_values: Any,
+    starts: Any,
+    columns: Any,
+    values: Any,
+    rows: Any,
+    spread: Any,
+    products: Any,
+) -> None:
+    for query in range(len(rows)):
+        for entry in range(query_starts[query], query_starts[query + 1]):
+            spread[query_columns[entry]] += np.float64(query_values[entry])
+        for place in range(rows.shape[1]):
+            total = 0.0
+            for entry in range(starts[rows[query, place]], starts[rows[query, place] + 1]):
+                total += np.float64(values[entry]) * spread[columns[entry]]
+            products[query, place] = total
+        for entry in range(query_starts[query], query_starts[query + 1]):
+            spread[query_columns[entry]] = 0.0
+
+
+@kernel
 def _place(
     block_starts: Any,
     block_columns: Any,
@@ -143,5 +283,8 @@ def warm() -> None:
         forms.append(matrix)
     for queries in forms:
         joined_rows([queries], [one])
+        covariance_moments(queries, one, np.ones((1, 1)))
         for items in forms:
             score_moments(queries, one, items)
+            scores_by_column(queries, items)
+            paired_products(queries, items, np.zeros((1, 1), dtype=np.int64))

@@ -1,12 +1,13 @@
 """Sixteen lanes at a time, in LLVM's own terms: products of bytes, and which of 64 numbers are large.
 
-Products need a processor with AVX-512 VNNI, whose one instruction multiplies and adds 64 bytes; code that
-asks for it where it is missing cannot be compiled at all, so :func:`has_byte_products` is asked first.
+Products are written for AVX-512 VNNI, whose one instruction multiplies and adds 64 bytes, and for AVX2, which
+multiplies 16 numbers of sixteen bits. Code that asks for either where it is missing cannot be compiled at
+all, so :func:`has_byte_products` is asked first.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from llvmlite import binding, ir
@@ -14,21 +15,43 @@ from numba import types
 from numba.core import config
 from numba.extending import intrinsic
 
-__all__ = ["GROUP", "byte_products", "byte_products_of_two", "first_bit", "has_byte_products", "reached"]
+__all__ = [
+    "GROUP",
+    "byte_products",
+    "byte_products_of_two",
+    "first_bit",
+    "has_byte_products",
+    "has_vnni",
+    "reached",
+]
 
 GROUP = 64
 """Rows that are scored together: four registers of sixteen lanes."""
 
 _LANES = 16
 _REGISTERS = GROUP // _LANES
+_AHEAD = 8192
 _INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _INTS, _FLOATS = ir.VectorType(_INT, _LANES), ir.VectorType(_FLOAT, _LANES)
 
 
+# In 32 bits, the products of so many columns of one byte and of sixteen bits add up.
+_WIDEST_SUM = 1024
+
+
 @lru_cache(maxsize=1)
-def has_byte_products() -> bool:
-    """Whether the processor that kernels are compiled for multiplies bytes (AVX-512 VNNI)."""
-    needed = ("avx512f", "avx512bw", "avx512vl", "avx512vnni")
+def has_vnni() -> bool:
+    """Whether the processor that kernels are compiled for multiplies bytes in one instruction."""
+    return _has("avx512f", "avx512bw", "avx512vl", "avx512vnni")
+
+
+def has_byte_products(n_columns: int = 0) -> bool:
+    """Whether :func:`byte_products` can be compiled, and takes vectors of that width."""
+    return has_vnni() or (n_columns <= _WIDEST_SUM and _has("avx2"))
+
+
+@lru_cache(maxsize=8)
+def _has(*needed: str) -> bool:
     if config.CPU_NAME is None and config.CPU_FEATURES is None:
         features: Any = binding.get_host_cpu_features()
         return all(features.get(one, False) for one in needed)
@@ -73,7 +96,7 @@ def _loop(builder: Any, n_quads: Any, sums: list[Any], step: Any) -> list[Any]:
     builder.position_at_end(body)
     counter = builder.phi(_LONG)
     counter.add_incoming(ir.Constant(_LONG, 0), entry)
-    running = [builder.phi(_INTS) for _ in sums]
+    running = [builder.phi(start.type) for start in sums]
     for phi, start in zip(running, sums, strict=True):
         phi.add_incoming(start, entry)
     new: list[Any] = step(counter, running)
@@ -88,13 +111,31 @@ def _loop(builder: Any, n_quads: Any, sums: list[Any], step: Any) -> list[Any]:
 
 def _emit_products(builder: Any, arguments: Any, n_queries: int) -> None:
     codes, words, n_quads, starts, factors, scales, out, masks = arguments
+    totals = _totals_of_bytes if has_vnni() else _totals_of_halves
+    whole = totals(builder, codes, words, n_quads, starts, n_queries)
+    scale = [_load(builder, scales, place * 64, _FLOATS) for place in range(_REGISTERS)]
+    for query in range(n_queries):
+        unit, slack, threshold = (_load(builder, factors, query * 12 + 4 * one, _FLOAT) for one in range(3))
+        unit, slack = _splat(builder, unit, _FLOATS), _splat(builder, slack, _FLOATS)
+        most = []
+        for place in range(_REGISTERS):
+            score = builder.fmul(builder.fmul(whole[query * _REGISTERS + place], unit), scale[place])
+            _store(builder, score, out, (query * GROUP + place * _LANES) * 4)
+            most.append(builder.fadd(score, builder.fmul(slack, scale[place])))
+        _store(builder, _mask_of(builder, most, threshold), masks, query * 8)
+
+
+def _totals_of_bytes(
+    builder: Any, codes: Any, words: Any, n_quads: Any, starts: Any, n_queries: int
+) -> list[Any]:
+    """Return the sums of the products, four registers a query, by AVX-512 VNNI."""
     kind = ir.FunctionType(_INTS, [_INTS, _INTS, _INTS])
-    name = "llvm.x86.avx512.vpdpbusd.512"
-    multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    multiply = _function(builder, "llvm.x86.avx512.vpdpbusd.512", kind)
 
     def step(counter: Any, running: list[Any]) -> list[Any]:
         here = builder.add(codes, builder.mul(counter, ir.Constant(_LONG, GROUP * 4)))
         word = builder.add(words, builder.mul(counter, ir.Constant(_LONG, n_queries * 8)))
+        _prefetch(builder, here)
         rows = [_load(builder, here, place * 64, _INTS) for place in range(_REGISTERS)]
         new = []
         for plane in range(2 * n_queries):
@@ -106,23 +147,91 @@ def _emit_products(builder: Any, arguments: Any, n_queries: int) -> None:
     begin = []
     for plane in range(2 * n_queries):
         begin += [_splat(builder, _load(builder, starts, plane * 4, _INT), _INTS)] * _REGISTERS
-    sums = _loop(builder, n_quads, begin, step)
-    scale = [_load(builder, scales, place * 64, _FLOATS) for place in range(_REGISTERS)]
-    for query in range(n_queries):
-        unit, slack, threshold = (_load(builder, factors, query * 12 + 4 * one, _FLOAT) for one in range(3))
-        unit, slack = _splat(builder, unit, _FLOATS), _splat(builder, slack, _FLOATS)
-        most = []
-        for place in range(_REGISTERS):
-            high, low = (
-                builder.sitofp(sums[(2 * query + plane) * _REGISTERS + place], _FLOATS) for plane in range(2)
-            )
-            whole = builder.fadd(
-                builder.fmul(high, _splat(builder, ir.Constant(_FLOAT, 128.0), _FLOATS)), low
-            )
-            score = builder.fmul(builder.fmul(whole, unit), scale[place])
-            _store(builder, score, out, (query * GROUP + place * _LANES) * 4)
-            most.append(builder.fadd(score, builder.fmul(slack, scale[place])))
-        _store(builder, _mask_of(builder, most, threshold), masks, query * 8)
+    sums = [builder.sitofp(one, _FLOATS) for one in _loop(builder, n_quads, begin, step)]
+    planes = [sums[start : start + _REGISTERS] for start in range(0, len(sums), _REGISTERS)]
+    times = _splat(builder, ir.Constant(_FLOAT, 128.0), _FLOATS)
+    return [
+        builder.fadd(builder.fmul(high, times), low)
+        for highs, lows in zip(planes[::2], planes[1::2], strict=True)
+        for high, low in zip(highs, lows, strict=True)
+    ]
+
+
+def _totals_of_halves(
+    builder: Any, codes: Any, words: Any, n_quads: Any, starts: Any, n_queries: int
+) -> list[Any]:
+    """Return the same by AVX2, from products of sixteen bits: four rows a register, two sums a row.
+
+    As 16 registers do not hold the sums of all rows, some rows are gone through at a time.
+    """
+    halves, sums = ir.VectorType(ir.IntType(16), _LANES), ir.VectorType(_INT, 8)
+    multiply = _function(builder, "llvm.x86.avx2.pmadd.wd", ir.FunctionType(sums, [halves, halves]))
+    n_blocks = 8 // n_queries
+    bytes_ = ir.VectorType(ir.IntType(8), _LANES)
+
+    def step(first: int, counter: Any, running: list[Any]) -> list[Any]:
+        here = builder.add(codes, builder.mul(counter, ir.Constant(_LONG, GROUP * 4)))
+        word = builder.add(words, builder.mul(counter, ir.Constant(_LONG, n_queries * 8)))
+        if not first:
+            _prefetch(builder, here)
+        rows = [
+            builder.zext(_load(builder, here, 16 * (first + place), bytes_), halves)
+            for place in range(n_blocks)
+        ]
+        asked = [_four_halves(builder, word, query * 8) for query in range(n_queries)]
+        products = [builder.call(multiply, [row, one]) for one in asked for row in rows]
+        return [builder.add(total, product) for total, product in zip(running, products, strict=True)]
+
+    nothing = ir.Constant(sums, [0] * 8)
+    blocks: list[list[Any]] = [[] for _ in range(n_queries)]
+    for first in range(0, _LANES, n_blocks):
+        done = _loop(builder, n_quads, [nothing] * (n_blocks * n_queries), partial(step, first))
+        for query, own in enumerate(blocks):
+            own += done[query * n_blocks : (query + 1) * n_blocks]
+    found = []
+    for query, own in enumerate(blocks):
+        high, low = (_load(builder, starts, query * 8 + 4 * plane, _INT) for plane in range(2))
+        start = _splat(builder, builder.add(builder.shl(high, ir.Constant(_INT, 7)), low), _INTS)
+        for place in range(0, _LANES, 4):
+            total = builder.add(_pair_sums(builder, own[place : place + 4]), start)
+            found.append(builder.sitofp(total, _FLOATS))
+    return found
+
+
+def _prefetch(builder: Any, address: Any) -> None:
+    """Ask for the bytes that a later round reads: the processor looks ahead less far."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    ask = _function(builder, "llvm.prefetch.p0", kind)
+    for line in range(0, GROUP * 4, 64):
+        place = builder.inttoptr(builder.add(address, ir.Constant(_LONG, _AHEAD + line)), byte)
+        builder.call(ask, [place, number(0), number(3), number(1)])
+
+
+def _four_halves(builder: Any, address: Any, offset: int) -> Any:
+    """Return four numbers of sixteen bits, given as upper and lower bytes, four times over."""
+    long_halves = ir.VectorType(ir.IntType(16), 8)
+    planes = builder.sext(_load(builder, address, offset, ir.VectorType(ir.IntType(8), 8)), long_halves)
+    shifted = builder.shl(planes, ir.Constant(long_halves, [7] * 8))
+    four = ir.VectorType(_INT, _LANES)
+    highs = builder.shuffle_vector(shifted, shifted, ir.Constant(four, [0, 1, 2, 3] * 4))
+    return builder.add(highs, builder.shuffle_vector(planes, planes, ir.Constant(four, [4, 5, 6, 7] * 4)))
+
+
+def _pair_sums(builder: Any, blocks: list[Any]) -> Any:
+    """Add each two neighbours of four registers of eight, in order."""
+    wide = ir.VectorType(_INT, _LANES)
+    in_order = ir.Constant(wide, list(range(_LANES)))
+    front, back = (builder.shuffle_vector(*blocks[place : place + 2], in_order) for place in (0, 2))
+    even, odd = (
+        builder.shuffle_vector(front, back, ir.Constant(wide, list(range(first, 2 * _LANES, 2))))
+        for first in (0, 1)
+    )
+    return builder.add(even, odd)
+
+
+def _function(builder: Any, name: str, kind: Any) -> Any:
+    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

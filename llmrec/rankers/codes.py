@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from llmrec.kernels.candidates import best_of_codes, encode_queries, encode_rows, scores_of_codes
+from llmrec.kernels.vectors import has_byte_products
 from llmrec.vectors import grown
 
 if TYPE_CHECKING:
@@ -121,35 +123,31 @@ class ByteCodes(Codes):
         least = np.maximum(np.abs(self.centre), spread.max(initial=0)) * _LEAST_SPREAD
         self.width = np.maximum(spread, least)
         self.width[self.width < 1e-30] = 1.0
-        self.slip, self.length = 0.0, 0.0
+        # The largest error and the largest length of a row, in units of their scales.
+        self.bounds = np.zeros(2)
         self.codes = np.empty((0, -(-n_columns // 4), _GROUP, 4), dtype=np.uint8)
         self.replace(np.arange(n_items, dtype=np.int32), vectors)
 
     def replace(self, rows: IntArray, vectors: FloatArray) -> None:
         """Take changed and new rows of ``vectors``, which are all as they are now."""
-        from llmrec.kernels.candidates import encode_rows
-
         n_groups = self._make_room(len(vectors))
         n_old = len(self.codes)
         if n_groups > n_old:
             self.codes = grown(self.codes, n_groups)
             self.codes[n_old:] = 128
         slip, length = encode_rows(vectors, rows, self.centre, self.width, self.codes, self.scales)
-        self.slip, self.length = max(self.slip, slip), max(self.length, length)
+        self.bounds = np.maximum(self.bounds, [slip, length])
         self._note_largest(rows)
 
     def plan(self, queries: DoubleArray, scale: DoubleArray, *, paired: bool = False) -> Scan:
         """Prepare queries, divided by ``scale``."""
-        from llmrec.kernels.candidates import encode_queries
-
         step = 2 if paired else 1
         n_tuples = -(-len(queries) // step)
         words = np.zeros((n_tuples, self.codes.shape[1], step, 2, 4), dtype=np.int8)
         starts = np.zeros((n_tuples * step, 2), dtype=np.int32)
         factors = np.zeros((n_tuples * step, 3), dtype=np.float32)
         sums = np.empty((len(queries), 3))
-        bounds = np.array([self.slip, self.length])
-        encode_queries(queries, scale, self.centre, self.width, bounds, words, starts, factors, sums)
+        encode_queries(queries, scale, self.centre, self.width, self.bounds, words, starts, factors, sums)
         return Scan(words, starts, factors, sums[:, 0], sums[:, 1], sums[:, 2])
 
     def best(
@@ -159,23 +157,18 @@ class ByteCodes(Codes):
         unwanted: IntArray,
         allowed: BoolArray,
         k: int,
-        rows: IntArray,
-        scores: DoubleArray,
-    ) -> int:
-        """Write candidates of one query, ``(1, dim)``, and their exact scores; see the kernel."""
-        from llmrec.kernels.candidates import best_of_codes
-
-        bounds = np.array([self.slip, self.length])
-        count: int = best_of_codes(
-            self.codes, self.scales, vectors, query, self.centre, self.width, bounds, unwanted, allowed, k,
-            rows, scores,
+        room: int,
+    ) -> tuple[IntArray, FloatArray] | None:
+        """Return the best ``k`` rows and scores of one query, ``(1, dim)``; None if candidates are many."""
+        rows, scores = np.empty(k, dtype=np.int32), np.empty(k, dtype=np.float32)
+        count = best_of_codes(
+            self.codes, self.scales, vectors, query, self.centre, self.width, self.bounds, unwanted, allowed,
+            room, rows, scores,
         )  # fmt: skip
-        return count
+        return None if count < 0 else (rows[:count], scores[:count])
 
     def write_scores(self, scan: Scan, some: slice, scores: FloatArray) -> None:
         """Write the bounded scores of all rows for some queries, less what the centre adds to each."""
-        from llmrec.kernels.candidates import scores_of_codes
-
         for words, starts, factors, own in zip(
             scan.words[some, :, 0], scan.starts[some], scan.factors[some], scores, strict=True
         ):
@@ -222,6 +215,4 @@ class FloatCodes(Codes):
 
 def codes_of(vectors: FloatArray) -> Codes:
     """Return the fastest form that the processor has instructions for."""
-    from llmrec.kernels.vectors import has_byte_products
-
-    return ByteCodes(vectors) if has_byte_products() else FloatCodes(vectors)
+    return ByteCodes(vectors) if has_byte_products(vectors.shape[1]) else FloatCodes(vectors)

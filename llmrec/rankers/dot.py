@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmrec.base import Matrix
 from llmrec.rankers.inner_product import InnerProductRanker
-from llmrec.vectors import JoinedVectors
+from llmrec.vectors import copied
 
 __all__ = ["DotRanker"]
 
@@ -31,6 +31,4 @@ class DotRanker(InnerProductRanker):
 
     def prepare(self, vectors: Matrix) -> Matrix:
         """Return a copy: the index does not share memory with the caller."""
-        if isinstance(vectors, JoinedVectors):
-            return JoinedVectors(vectors.dense.copy(), vectors.sparse.copy())
-        return vectors.copy()
+        return copied(vectors)

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from llmrec.base import FloatArray, Matrix
 from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import JoinedVectors
+from llmrec.vectors import JoinedVectors, copied
 
 __all__ = ["EuclideanRanker"]
 
@@ -34,9 +34,7 @@ class EuclideanRanker(ExactRanker):
 
     def prepare(self, vectors: Matrix) -> Matrix:
         """Return a copy: the index does not share memory with the caller."""
-        if isinstance(vectors, JoinedVectors):
-            return JoinedVectors(vectors.dense.copy(), vectors.sparse.copy())
-        return vectors.copy()
+        return copied(vectors)
 
     def score(self, queries: Matrix, items: Matrix) -> FloatArray:
         """Return the negative distances."""

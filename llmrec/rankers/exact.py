@@ -25,6 +25,7 @@ _SPARE_CANDIDATES = 8
 # Where these do not settle it, so many times as many are tried.
 _MORE_SPARE = 8
 _TIES = 2.0**-22
+_LARGEST_SCORE = float(np.finfo(np.float32).max)
 
 
 class ExactRanker(Ranker):
@@ -211,11 +212,16 @@ def _check_vectors(vectors: Any, name: str) -> Matrix:
 
 def finite_scores(scores: npt.NDArray[np.float64]) -> FloatArray:
     """Return float32 scores; -inf marks what is excluded."""
-    if scores.size and scores.max() > np.finfo(np.float32).max:
+    check_range(scores)
+    return scores.astype(np.float32)
+
+
+def check_range(scores: npt.NDArray[Any]) -> None:
+    """Refuse scores that float32 cannot hold."""
+    if scores.size and scores.max() > _LARGEST_SCORE:
         raise DataError(
             f"a score of {scores.max():.3g} is beyond the range of float32; scale the item vectors down."
         )
-    return scores.astype(np.float32)
 
 
 def _mask_excluded(scores: FloatArray, rows: IntArray, exclude: Sequence[IntArray]) -> None:

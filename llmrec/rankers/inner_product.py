@@ -12,7 +12,7 @@ from scipy import sparse
 
 from llmrec.base import FloatArray, IntArray, Matrix
 from llmrec.growing_rows import GrowingRows
-from llmrec.rankers.exact import ExactRanker, finite_scores
+from llmrec.rankers.exact import ExactRanker
 from llmrec.vectors import JoinedVectors, dot, paired_dots, row_norms
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ __all__ = ["InnerProductRanker"]
 _LARGE_CATALOGUE = 4096
 # To turn as many entries after each update takes longer than all else.
 _MANY_ENTRIES = 200_000
+# A query is served by column if it uses no more than a part of so many columns.
+_MANY_COLUMNS, _FEW_COLUMNS, _FEW_QUERIES = 512, 3, 4
 _EPSILON = 2.0**-24
 
 _building = threading.Lock()
@@ -39,7 +41,8 @@ class InnerProductRanker(ExactRanker):
     however many queries are asked at once.
 
     Catalogues of 4,096 items and more are scanned as bytes where the processor has instructions for that
-    (AVX-512 VNNI), by columns in what is sparse, and compiled on first use; see :func:`llmrec.warmup`.
+    (AVX-512 VNNI, or AVX2 up to 1,024 columns), by columns in what is sparse, and compiled on first use; see
+    :func:`llmrec.warmup`.
     Smaller ones are scored by BLAS, those with large sparse parts until they change. A subclass with a
     ``score`` or ``rescore`` of its own is scored by that.
 
@@ -52,7 +55,8 @@ class InnerProductRanker(ExactRanker):
 
     # Derived from items_, made on first use, and never stored.
     _search: ItemSearch | None = None
-    _by_column: tuple[Any, Any] | None = None
+    _thin_by_column: tuple[Any, Any] | None = None
+    _dense_by_column: tuple[Any, Any] | None = None
     _longest: float | None = None
     _is_live: bool = False
 
@@ -69,25 +73,43 @@ class InnerProductRanker(ExactRanker):
     def score(self, queries: Matrix, items: Any) -> FloatArray:
         """Return the inner products."""
         queries = self.query_form(queries)
-        if items is getattr(self, "items_", None) and not isinstance(items, np.ndarray):
-            return self._score_all(queries)
-        return dot(queries, items)
+        if items is not getattr(self, "items_", None):
+            return dot(queries, items)
+        if isinstance(items, JoinedVectors):
+            dense = self._dense_scores(queries.dense, items.dense)
+            return dense + self._thin_scores(queries.sparse, items.sparse)
+        if sparse.issparse(items):
+            return self._thin_scores(queries, items)
+        return self._dense_scores(queries, items)
 
-    def _score_all(self, queries: Matrix) -> FloatArray:
-        """Return the inner products with the whole catalogue, whose sparse part is kept by column as well.
+    def _thin_scores(self, queries: Any, items: Any) -> FloatArray:
+        """Return the inner products with the sparse part of the catalogue, which is kept by column as well.
 
         A product with rows of items would turn all of them on every call; by column it reads only those
         that a query has.
         """
-        items = self.items_
-        thin = items.sparse if isinstance(items, JoinedVectors) else items
-        kept = self._by_column
-        if kept is None or kept[0] is not thin:
-            kept = self._by_column = (thin, sparse.csr_array(thin.T))
-        asked = queries.sparse if isinstance(queries, JoinedVectors) else queries
-        product = asked @ kept[1]
-        scores = np.asarray(product.toarray() if sparse.issparse(product) else product, dtype=np.float32)
-        return scores + dot(queries.dense, items.dense) if isinstance(queries, JoinedVectors) else scores
+        kept = self._thin_by_column
+        if kept is None or kept[0] is not items:
+            kept = self._thin_by_column = (items, sparse.csr_array(items.T))
+        if not sparse.issparse(queries):
+            return np.asarray(queries @ kept[1], dtype=np.float32)
+        from llmrec.kernels.sparse_queries import scores_by_column
+
+        return scores_by_column(queries, kept[1])
+
+    def _dense_scores(self, queries: Any, items: Any) -> FloatArray:
+        """Return the same with the dense part, by column where a few queries use few of many columns."""
+        is_wide = items.shape[1] >= _MANY_COLUMNS and len(items) > 1 and not self._is_live
+        if not (is_wide and isinstance(queries, np.ndarray) and len(queries) <= _FEW_QUERIES):
+            return dot(queries, items)
+        if np.count_nonzero(queries) * _FEW_COLUMNS > queries.size:
+            return dot(queries, items)
+        from llmrec.kernels.dense_queries import scores_by_column
+
+        kept = self._dense_by_column
+        if kept is None or kept[0] is not items:
+            kept = self._dense_by_column = (items, np.ascontiguousarray(items.T))
+        return scores_by_column(queries, kept[1])
 
     def rescore(self, queries: Matrix, rows: IntArray) -> npt.NDArray[np.float64]:
         """Return the inner products with the items in ``rows``, ``(n_queries, n)``, in float64."""
@@ -107,14 +129,16 @@ class InnerProductRanker(ExactRanker):
 
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
-        self._search = self._by_column = self._longest = None
-        self._is_live = False
+        self._forget()
         return super().index(item_vectors)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what ``get_state`` gave; what is derived from it is made on first use."""
         super().set_state(state)
-        self._search = self._by_column = self._longest = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._search = self._thin_by_column = self._dense_by_column = self._longest = None
         self._is_live = False
 
     def update(self, rows: IntArray, vectors: Matrix) -> None:
@@ -123,7 +147,7 @@ class InnerProductRanker(ExactRanker):
         self._is_live = True
         if search is None or search.items is not self.items_:
             super().update(rows, vectors)
-            self._search = self._by_column = None
+            self._search = self._thin_by_column = self._dense_by_column = None
             if longest is not None:
                 # Of vectors that are gone too: a bound need not be tight, and this one costs O(rows).
                 changed = row_norms(self.prepare(vectors)).max(initial=0)
@@ -138,16 +162,18 @@ class InnerProductRanker(ExactRanker):
 
     def _searched(self) -> ItemSearch | None:
         """Return what large catalogues are searched with, made on first use; None for small ones."""
+        search: ItemSearch | None = getattr(self, "_search", None)
+        # First, for counting the entries of rows that grow makes them an ordinary matrix.
+        if search is not None and search.items is self.items_:
+            return search
         kind = type(self)
         is_own = kind.score is InnerProductRanker.score and kind.rescore is InnerProductRanker.rescore
         if not is_own or not (self.items_.shape[0] >= _LARGE_CATALOGUE or self._turns_often()):
             return None
-        search: ItemSearch | None = getattr(self, "_search", None)
-        if search is None or search.items is not self.items_:
-            with _building:
-                search = self._search
-                if search is None or search.items is not self.items_:
-                    search = self._search = self._built()
+        with _building:
+            search = self._search
+            if search is None or search.items is not self.items_:
+                search = self._search = self._built()
         return search
 
     def _turns_often(self) -> bool:
@@ -178,16 +204,17 @@ class InnerProductRanker(ExactRanker):
         search = self._searched()
         if search is None:
             return super()._rank_some(queries, k, exclude, allowed, block_size)
-        return _best_of(search.best(self.query_form(queries), k, exclude, allowed), k)
+        return _side_by_side(search.best(self.query_form(queries), k, exclude, allowed))
 
 
-def _best_of(found: Sequence[Found], k: int) -> tuple[IntArray, FloatArray]:
-    """Sort what was found, equal scores by row, and fill short lists up."""
-    width = max((min(k, len(rows)) for rows, _ in found), default=0)
+def _side_by_side(found: Sequence[Found]) -> tuple[IntArray, FloatArray]:
+    """Put lists in rows, and fill short ones up."""
+    if len(found) == 1:
+        rows, scores = found[0]
+        return rows[None], scores[None]
+    width = max((len(rows) for rows, _ in found), default=0)
     best_rows = np.full((len(found), width), -1, dtype=np.int32)
     best_scores = np.full((len(found), width), -np.inf, dtype=np.float32)
-    for query, (rows, exact) in enumerate(found):
-        scores = finite_scores(exact)
-        order = np.argsort(-scores, kind="stable")[:k]
-        best_rows[query, : len(order)], best_scores[query, : len(order)] = rows[order], scores[order]
+    for query, (rows, scores) in enumerate(found):
+        best_rows[query, : len(rows)], best_scores[query, : len(rows)] = rows, scores
     return best_rows, best_scores

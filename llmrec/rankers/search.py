@@ -11,7 +11,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.growing_rows import GrowingRows, RowSlots
+from llmrec.kernels.candidates import candidates_of_codes, candidates_of_scores, exact_scores
 from llmrec.rankers.codes import ByteCodes, Codes, FloatCodes, Scan, codes_of
+from llmrec.rankers.exact import check_range, finite_scores
 from llmrec.rankers.postings import Postings
 from llmrec.threads import map_threads
 from llmrec.vectors import JoinedVectors
@@ -47,8 +49,8 @@ _NO_ROWS = RowSlots(
 )
 _NO_ENTRIES = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
 
-Found = tuple["IntArray", DoubleArray]
-"""Rows and float64 scores of one query, in no order, the best ``k`` among them."""
+Found = tuple["IntArray", "FloatArray"]
+"""The best rows of one query and their scores, best first and equal scores by row."""
 
 
 class _Asked(NamedTuple):
@@ -138,7 +140,7 @@ class ItemSearch:
     def best(
         self, queries: Matrix, k: int, exclude: Sequence[IntArray] | None, allowed: IntArray | None
     ) -> list[Found]:
-        """Return rows, ascending, and exact scores of each query's best ``k``, and maybe of more.
+        """Return rows and scores of each query's best ``k``.
 
         ``allowed`` is ascending, without repeats and within the catalogue.
         """
@@ -164,19 +166,17 @@ class ItemSearch:
     def _all_of(self, asked: _Asked, query: int, rows: IntArray) -> Found:
         """Score each of some rows that the query may get."""
         left = rows[~np.isin(rows, asked.unwanted[query])] if len(asked.unwanted[query]) else rows
-        return left, self._exact(asked, query, left)
+        return self._sorted(asked, query, left)
 
     def _one(self, asked: _Asked) -> Found:
         """Answer one query; a dense one in a single call, unless it has many candidates."""
         codes = self.codes
-        room = 2 * asked.k + _FEW_CANDIDATES
         if isinstance(codes, ByteCodes) and self.postings is None:
-            rows, scores = np.empty(max(room, _LEAST_ROOM), dtype=np.int32), np.empty(max(room, _LEAST_ROOM))
-            count = codes.best(
-                self.dense, asked.dense, asked.unwanted[0], asked.allowed, asked.k, rows, scores
-            )
-            if count >= 0:
-                return rows[:count], scores[:count]
+            room = max(2 * asked.k + _FEW_CANDIDATES, _LEAST_ROOM)
+            found = codes.best(self.dense, asked.dense, asked.unwanted[0], asked.allowed, asked.k, room)
+            if found is not None:
+                check_range(found[1][:1])
+                return found
         return self._scan(asked)[0]
 
     def _scan(self, asked: _Asked) -> list[Found]:
@@ -209,8 +209,6 @@ class ItemSearch:
     def _scan_codes(
         self, asked: _Asked, scan: Scan, heaps: FloatArray, rows: IntArray, scores: FloatArray
     ) -> npt.NDArray[np.int64]:
-        from llmrec.kernels.candidates import candidates_of_codes
-
         codes: Any = self.codes
         counts = np.zeros(len(heaps), dtype=np.int64)
         bounds = np.concatenate([[0], np.cumsum([len(one) for one in asked.unwanted])]).astype(np.int64)
@@ -229,8 +227,6 @@ class ItemSearch:
         rows: IntArray,
         scores: FloatArray,
     ) -> npt.NDArray[np.int64]:
-        from llmrec.kernels.candidates import candidates_of_scores
-
         n_queries, n_rows = len(heaps), len(self.codes.scales)
         counts = np.zeros(n_queries, dtype=np.int64)
         buffer = _buffer("scores", min(n_queries, _QUERIES_A_PRODUCT) * n_rows, np.float32)
@@ -261,19 +257,23 @@ class ItemSearch:
     ) -> Found:
         """Score the likeliest candidates, and then those others that could still be better."""
         if len(rows) <= 2 * asked.k + _FEW_CANDIDATES:
-            return rows, self._exact(asked, query, rows)
+            return self._sorted(asked, query, rows)
         kept = np.zeros(len(rows), dtype=np.bool_)
         kept[np.argpartition(-scores, asked.k - 1)[: asked.k]] = True
         worst = float(self._exact(asked, query, rows[kept]).min()) / scale
         room = float(scan.factors[query, 1]) * self.codes.scales[rows].astype(np.float64)
         most = scores + room + float(scan.shared[query] + scan.leeway[query])
         kept |= most >= worst - _TIES * abs(worst)
-        return rows[kept], self._exact(asked, query, rows[kept])
+        return self._sorted(asked, query, rows[kept])
+
+    def _sorted(self, asked: _Asked, query: int, rows: IntArray) -> Found:
+        """Return the best of some rows, which are ascending."""
+        scores = finite_scores(self._exact(asked, query, rows))
+        order = np.argsort(-scores, kind="stable")[: asked.k]
+        return rows[order], scores[order]
 
     def _exact(self, asked: _Asked, query: int, rows: IntArray) -> DoubleArray:
         """Return the scores of some rows in float64; a row's does not depend on the rows beside it."""
-        from llmrec.kernels.candidates import exact_scores
-
         scores = np.empty(len(rows))
         columns, values = _NO_ENTRIES if asked.thin is None else asked.thin[query]
         spread = _buffer("query", 0 if self.thin is None else self.thin.shape[1], np.float64)

@@ -14,7 +14,9 @@ from llmrec.rankers.postings import Postings
 
 CODES = [
     pytest.param(
-        ByteCodes, marks=pytest.mark.skipif(not has_byte_products(), reason="no AVX-512 VNNI"), id="bytes"
+        ByteCodes,
+        marks=pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2"),
+        id="bytes",
     ),
     pytest.param(FloatCodes, id="floats"),
 ]
@@ -124,3 +126,29 @@ def test_postings_add_up_to_the_product_after_any_changes():
         columns = np.flatnonzero(query).astype(np.int32)
         postings.add(columns, query[columns], scores)
         np.testing.assert_allclose(scores, items.plain() @ query, atol=1e-5)
+
+
+@pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2")
+@pytest.mark.parametrize("k", [1, 5, 90])
+def test_one_call_finds_and_sorts_the_best_of_one_query(k):
+    items = np.repeat(normal(70, 8), 2, axis=0)
+    query, unwanted = normal(1, 8, 1).astype(np.float64), np.array([3, 60], np.int32)
+    allowed = np.arange(140) % 7 != 0
+    found = ByteCodes(items).best(items, query, unwanted, allowed, k, 140)
+    exact = (items.astype(np.float64) @ query[0]).astype(np.float32)
+    left = np.setdiff1d(np.flatnonzero(allowed), unwanted)
+    wanted = left[np.argsort(-exact[left], kind="stable")][:k]
+    np.testing.assert_array_equal(found[0], wanted)
+    np.testing.assert_allclose(found[1], exact[wanted], rtol=1e-6)
+    assert ByteCodes(items).best(items, query, unwanted, allowed, k, 1) is None or k == 1
+
+
+@pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2")
+def test_the_largest_sums_do_not_overflow():
+    # As wide as any processor takes, and each product as large as can be.
+    items = np.where(np.arange(64)[:, None] % 2 == 0, 1, -1) * np.ones((64, 1024), np.float32)
+    made = ByteCodes(items)
+    scan = made.plan(np.ones((1, 1024)), np.ones(1))
+    scores = np.empty((1, len(made.scales)), np.float32)
+    made.write_scores(scan, slice(0, 1), scores)
+    np.testing.assert_allclose(scores[0, :64] + scan.shared[0], items.sum(axis=1), rtol=1e-3)

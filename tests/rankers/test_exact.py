@@ -401,3 +401,22 @@ def test_a_score_beyond_float32_is_an_error():
     ranker = DotRanker().index(np.full((2, 2), 1e30, dtype=np.float32))
     with np.errstate(over="ignore"), pytest.raises(DataError, match="beyond the range of float32"):
         ranker.rank(np.full((1, 2), 1e30, dtype=np.float32), 1)
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_query_of_few_columns_gets_what_it_gets_among_others(changes):
+    rng = np.random.default_rng(3)
+    items = rng.normal(size=(300, 600)).astype(np.float32)
+    queries = np.where(rng.random((12, 600)) < 0.1, rng.normal(size=(12, 600)), 0).astype(np.float32)
+    ranker = DotRanker().index(items)
+    if changes:
+        ranker.rank(queries[:1], 5)
+        items[7] *= -1
+        ranker.update(np.array([7], dtype=np.int32), items[7:8])
+    rows, scores = ranker.rank(queries, 5)
+    for place in range(12):
+        alone, own = ranker.rank(queries[place : place + 1], 5)
+        np.testing.assert_array_equal(alone[0], rows[place])
+        np.testing.assert_allclose(own[0], scores[place], rtol=1e-5)
+    wanted = np.argsort(-(queries.astype(np.float64) @ items.T.astype(np.float64)), axis=1)[:, :5]
+    np.testing.assert_array_equal(rows, wanted)

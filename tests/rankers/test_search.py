@@ -23,7 +23,9 @@ FORMS = {
 }
 CODES = [
     pytest.param(
-        ByteCodes, marks=pytest.mark.skipif(not has_byte_products(), reason="no AVX-512 VNNI"), id="bytes"
+        ByteCodes,
+        marks=pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2"),
+        id="bytes",
     ),
     pytest.param(FloatCodes, id="floats"),
 ]
@@ -201,7 +203,7 @@ def test_updates_between_queries_are_seen(codes, form, use):
     holds()
 
 
-@pytest.mark.skipif(not has_byte_products(), reason="no AVX-512 VNNI")
+@pytest.mark.skipif(not has_byte_products(), reason="neither AVX-512 VNNI nor AVX2")
 @every_form
 @pytest.mark.parametrize("ranker", [DotRanker(), CosineRanker(), PearsonRanker()], ids=repr)
 def test_bytes_and_floats_give_equal_lists(ranker, form, use):

@@ -8,6 +8,8 @@ from scipy import sparse
 
 from llmrec.vectors import (
     JoinedVectors,
+    copied,
+    csr_of,
     dot,
     grown,
     join_columns,
@@ -129,3 +131,26 @@ def test_paired_dots_are_entries_of_the_product(form, query_form, monkeypatch):
     expected = np.take_along_axis(one.astype(np.float64) @ other.T.astype(np.float64), rows, axis=1)
     np.testing.assert_allclose(products, expected, atol=1e-12)
     assert paired_dots(queries, FORMS[form](other), rows[:, :0]).shape == (9, 0)
+
+
+@every_form
+def test_a_copy_shares_nothing(form):
+    vectors = FORMS[form](matrix_of(4))
+    before, other = dense_of(vectors).copy(), copied(vectors)
+    np.testing.assert_array_equal(dense_of(other), before)
+    for part in (other.dense, other.sparse.data) if form == "joined" else (other,):
+        values = part.data if sparse.issparse(part) else part
+        values += 1
+    np.testing.assert_array_equal(dense_of(vectors), before)
+
+
+def test_matrices_of_one_shape_are_independent():
+    def row(column):
+        ends = np.array([0, 1], dtype=np.int32)
+        return csr_of(np.ones(1, np.float32), np.array([column], dtype=np.int32), ends, (1, 3))
+
+    one, other = row(0), row(2)
+    one.resize((1, 2))
+    assert one.toarray().tolist() == [[1, 0]]
+    assert other.toarray().tolist() == [[0, 0, 1]]
+    assert (other @ other.T).toarray().tolist() == [[1]]
