@@ -36,7 +36,7 @@ K = 20
 class Ours:
     """Our engine by the sweep: users, then items, as implicit does; momentum is dropped where losses rise."""
 
-    def __init__(self, pairs: Any, alpha: float, regularization: float, factors: int, momentum: float = 0.5):
+    def __init__(self, pairs: Any, alpha: float, regularization: float, factors: int, momentum: float = 0.7):
         self.rows = SparseRows.of(_valued(pairs, alpha), None)
         self.columns = self.rows.transposed()
         self.shrink = alpha / (1 + alpha)
