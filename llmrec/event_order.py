@@ -46,7 +46,7 @@ def _directions(interactions: Interactions) -> tuple[npt.NDArray[np.int64], npt.
     ends = indptr[1:-1] - 1
     within = columns[:-1] != columns[1:]
     within[ends[(ends >= 0) & (ends < len(within))]] = False
-    # Of many events each array is a large part of a fit's memory: one key a pair of neighbours, sorted in place.
+    # Of many events each array is a large part of a fit's memory: one key a pair, sorted in place.
     keys = np.empty(np.count_nonzero(within), dtype=np.int64)
     filled = 0
     for start in range(0, len(within), _AT_A_TIME):

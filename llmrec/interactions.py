@@ -470,7 +470,7 @@ class Interactions:
         return self._gathered(indptr, positions, self._events.item_rows, self.n_items)
 
     def items_met(self, user_rows: IntArray | None = None) -> tuple[npt.NDArray[np.int64], IntArray]:
-        """Return ``indptr`` and ``columns`` of some or all users' histories alone, without weights or times."""
+        """Return ``indptr`` and ``columns`` of the histories of some users or of all, without weights."""
         indptr, positions = self._by_user.gather(user_rows, self.n_users)
         return indptr, self._events.item_rows[positions]
 
