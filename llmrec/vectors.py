@@ -224,7 +224,7 @@ def column_means(vectors: Matrix) -> FloatArray:
     sums = np.zeros(vectors.shape[1])
     for _, entries in _pieces(vectors.indptr):
         sums += np.bincount(vectors.indices[entries], vectors.data[entries], len(sums))
-    return (sums / vectors.shape[0]).astype(np.float32)
+    return np.asarray(sums / vectors.shape[0], dtype=np.float32)
 
 
 def row_sums(vectors: Matrix) -> FloatArray:
