@@ -36,7 +36,7 @@ K = 20
 class Ours:
     """Our engine by the sweep: users, then items, as implicit does; momentum is dropped where losses rise."""
 
-    def __init__(self, pairs: Any, alpha: float, regularization: float, factors: int, momentum: float = 0.5):
+    def __init__(self, pairs: Any, alpha: float, regularization: float, factors: int, momentum: float = 0.7):
         self.rows = SparseRows.of(_valued(pairs, alpha), None)
         self.columns = self.rows.transposed()
         self.shrink = alpha / (1 + alpha)
@@ -53,10 +53,12 @@ class Ours:
         if self.before is not None and self.momentum:
             self.items += self.momentum * (self.items - self.before)
         loss = self._solve(self.rows, self.items, self.users) + self.ridge * np.vdot(self.items, self.items)
+        is_first = np.isinf(self.loss)
         if loss > self.loss:
             self.items = now.copy()
             loss = self._solve(self.rows, self.items, self.users) + self.ridge * np.vdot(now, now)
-        self.before, self.loss = now, loss
+        # As in ALSFactorizer, how the first sweep left the random start is no direction to go on in.
+        self.before, self.loss = None if is_first else now, loss
         self._solve(self.columns, self.users, self.items)
 
     def _solve(self, rows: SparseRows, vectors: Any, start: Any) -> float:

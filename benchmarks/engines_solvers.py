@@ -2,15 +2,19 @@
 
     python benchmarks/engines_solvers.py --shape ml20m --json solvers.json
 
-``--parts`` runs some of: svd, neighbours, ease, fit. An energy gap is how much less of the sum of squares
-of the matrix the vectors hold than those of ARPACK, which ``--exact`` computes first; without it, than the
-best in the table. ``fit`` times the default recommender on the data sets of ``--datasets`` below
-``LLMREC_DATA``, beside its slowest view. How to make an environment for all peers stands in ``timing.py``;
-add scikit-learn.
+``--parts`` runs some of: svd, neighbours, ease, fit, fit-memory. An energy gap is how much less of the sum
+of squares of the matrix the vectors hold than those of ARPACK, which ``--exact`` computes first; without it,
+than the best in the table. ``fit`` times the default recommender on the data sets of ``--datasets`` below
+``LLMREC_DATA``, beside its slowest view. ``fit-memory`` fits recommenders on the events of ``--shape``, a
+sparse matrix without times or texts, in a process of its own each; the peak holds matrix and library too.
+How to make an environment for all peers stands in ``timing.py``; add scikit-learn.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +22,7 @@ from typing import Any
 import numpy as np
 from events import kept
 from scipy import linalg, sparse
-from timing import Times, arguments, latencies, report
+from timing import Times, arguments, latencies, peak_memory, report
 
 import llmrec
 from llmrec.datasets import load_dataset
@@ -121,6 +125,28 @@ def fits(names: tuple[str, ...]) -> list[dict[str, Any]]:
     return rows
 
 
+def fit_memory(shape: str) -> list[dict[str, Any]]:
+    """Fit whole recommenders, each in a process of its own: the peak of resident memory and the times."""
+    kept(shape)
+    rows = []
+    for engine in ("Recommender()", "Recommender(factorizer='als')"):
+        command = [sys.executable, __file__, "--shape", shape, "--fit-once", engine]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows.append({"part": f"fit-memory {shape}", **json.loads(done.stdout.splitlines()[-1])})
+    return rows
+
+
+def fit_once(engine: str, shape: str) -> dict[str, Any]:
+    """Fit one recommender; return what it took."""
+    llmrec.show_progress(False)
+    matrix = kept(shape)
+    before, cpu, wall = peak_memory(), time.process_time(), time.perf_counter()
+    recommender = llmrec.Recommender() if "als" not in engine else llmrec.Recommender(factorizer="als")
+    recommender.fit(matrix)
+    spent = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    return {"engine": engine, **spent, "peak_mib": peak_memory(), "peak_before_mib": before}
+
+
 def _timed(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Times]:
     return latencies({name: lambda _, call=call: call() for name, call in calls.items()}, repeats, warm=0)
 
@@ -158,7 +184,11 @@ def main() -> None:
         exact=False,
         parts=("svd", "neighbours", "ease"),
         datasets=("ml-100k", "ml-latest-small", "amazon-beauty"),
+        fit_once="",
     )
+    if options.fit_once:
+        print(json.dumps(fit_once(options.fit_once, options.shape)))
+        return
     started = time.perf_counter()
     llmrec.warmup()
     print(f"kernels ready after {time.perf_counter() - started:.1f} s")
@@ -167,6 +197,7 @@ def main() -> None:
         "neighbours": lambda: neighbours(options.shape, options.repeats),
         "ease": lambda: ease(options.shape, options.repeats),
         "fit": lambda: fits(tuple(options.datasets)),
+        "fit-memory": lambda: fit_memory(options.shape),
     }
     rows = [row for part in options.parts for row in run[part]()]
     report("solvers", rows, options.json, ("scikit-learn", "implicit"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from scipy.sparse.linalg import svds
 from llmrec.base import FloatArray
 from llmrec.threads import map_threads, one_blas_thread
 
-__all__ = ["multiply", "right_singular_vectors", "row_chunks"]
+__all__ = ["many_right_singular_vectors", "multiply", "right_singular_vectors", "row_chunks"]
 
 _SMALL = 64
 # Up to here (entries, times factors) ARPACK takes about as long as the kernels take to load.
@@ -24,6 +25,9 @@ _ENTRIES_AT_A_TIME = 1 << 19
 _DIMENSIONS_A_FACTOR = 4.0
 _LEAST_DIMENSIONS = 128
 _NEGLIGIBLE = 1e-6
+# Up to here, or so many times the factors, the Gram matrix of the narrower side is decomposed in whole.
+_SMALL_GRAM, _SHARE_OF_GRAM = 1024, 3
+_OVERSAMPLED, _POWERS = 10, 3
 
 
 def right_singular_vectors(
@@ -68,14 +72,51 @@ def right_singular_vectors(
         doubles = matrix.astype(np.float64)
         _, values, right = svds(doubles, k=factors, v0=start, return_singular_vectors="vh")
     else:
-        values, right = _by_block_krylov(sparse.csr_array(matrix, dtype=np.float32), factors, rng)
+        floats = sparse.csr_array(matrix, dtype=np.float32)
+        values, right = _from_space(
+            floats, factors, lambda tall, flat: _krylov_space(tall, flat, factors, rng)
+        )
     order = np.argsort(-values, kind="stable")[:factors]
     order = order[values[order] > _NEGLIGIBLE * max(values.max(initial=0), 1e-30)]
-    right = right[order]
-    # A singular vector is unique up to its sign: make the largest entry positive.
-    signs = np.sign(np.take_along_axis(right, np.abs(right).argmax(axis=1)[:, None], axis=1))
-    vectors = np.ascontiguousarray((right * signs).T, dtype=np.float32)
-    return values[order].astype(np.float32), vectors
+    return values[order].astype(np.float32), _with_signs(right[order])
+
+
+def many_right_singular_vectors(matrix: Any, factors: int, random_state: int | None) -> FloatArray:
+    """Return the right vectors of the largest singular values as columns, where hundreds are wanted.
+
+    A Krylov space of narrow blocks, as in :func:`right_singular_vectors`, would then be thousands of
+    dimensions wide. Here blocks are as wide as the answer: powers of the Gram matrix turn one towards it,
+    and the space of that block and the next power holds as much of the sum of squares as seven powers
+    would. Where the Gram matrix is small its own vectors are found.
+
+    Parameters
+    ----------
+    matrix : csr_array of shape (n, m)
+    factors : int
+    random_state : int or None
+        Seed of the start.
+
+    Returns
+    -------
+    ndarray of shape (m, factors)
+        Of each the entry largest in size is positive. There are fewer columns where the rank is less.
+
+    Examples
+    --------
+    >>> many_right_singular_vectors(sparse.csr_array([[3.0, 0.0], [0.0, -4.0]]), 1, 0).ravel().tolist()
+    [0.0, 1.0]
+    """
+    matrix = sparse.csr_array(matrix, dtype=np.float32)
+    smaller = min(matrix.shape)
+    is_small = smaller <= max(_SMALL_GRAM, _SHARE_OF_GRAM * factors)
+
+    def space(tall: Any, flat: Any) -> tuple[FloatArray, FloatArray]:
+        if is_small:
+            return np.eye(smaller, dtype=np.float32), np.asarray((flat @ tall).toarray(), dtype=np.float32)
+        return _power_space(tall, flat, factors, np.random.default_rng(random_state))
+
+    values, right = _from_space(matrix, factors, space)
+    return _with_signs(right[values > _NEGLIGIBLE * max(float(values.max(initial=0)), 1e-30)])
 
 
 def multiply(matrix: Any, dense: FloatArray) -> FloatArray:
@@ -136,10 +177,19 @@ def _n_dimensions(factors: int) -> int:
     return max(_LEAST_DIMENSIONS, int(_DIMENSIONS_A_FACTOR * factors))
 
 
-def _by_block_krylov(matrix: Any, factors: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def _with_signs(right: npt.NDArray[Any]) -> FloatArray:
+    """Return vectors in rows as columns: unique up to their signs, they get their largest entry positive."""
+    signs = np.sign(np.take_along_axis(right, np.abs(right).argmax(axis=1)[:, None], axis=1))
+    return np.ascontiguousarray((right * signs).T, dtype=np.float32)
+
+
+def _from_space(
+    matrix: Any, factors: int, space: Callable[[Any, Any], tuple[FloatArray, FloatArray]]
+) -> tuple[FloatArray, FloatArray]:
     """Return singular values and right vectors as rows, in descending order.
 
-    The space is that of ``S, GS, G²S, …`` with ``G`` the Gram matrix of the narrower side and ``S`` random.
+    ``space`` gives, for the matrix in its tall and its flat form, an orthonormal basis and its product with
+    the Gram matrix of the narrower side.
     """
     is_wide = matrix.shape[0] < matrix.shape[1]
     tall, flat = sparse.csr_array(matrix.T), matrix
@@ -147,7 +197,7 @@ def _by_block_krylov(matrix: Any, factors: int, rng: np.random.Generator) -> tup
         tall, flat = flat, tall
     # With one thread BLAS gives the same sums for any number allowed, and its products here are small.
     with one_blas_thread():
-        basis, images = _krylov_space(tall, flat, factors, rng)
+        basis, images = space(tall, flat)
         _, rotation = _descending_eigh((basis.T @ images).astype(np.float64))
         narrow = basis @ rotation[:, :factors].astype(np.float32)
         wide = multiply(tall, narrow)
@@ -164,7 +214,7 @@ def _by_block_krylov(matrix: Any, factors: int, rng: np.random.Generator) -> tup
 def _krylov_space(
     tall: Any, flat: Any, factors: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Return an orthonormal basis, ``(n, dimensions)``, and its product with the Gram matrix."""
+    """Return a basis of ``S, GS, G²S, …``, with ``G`` the Gram matrix and ``S`` random, and its image."""
     from llmrec.kernels.spmm import LANES
 
     start = rng.standard_normal((tall.shape[1], LANES), dtype=np.float32)
@@ -186,6 +236,22 @@ def _krylov_space(
                 block = block - basis[:, :filled] @ (basis[:, :filled].T @ block)
             block = _orthonormal(block, floor)
     return basis[:, :filled], images[:, :filled]
+
+
+def _power_space(
+    tall: Any, flat: Any, factors: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Return a basis of two powers of the Gram matrix times a random block, and its image."""
+    block = rng.standard_normal((tall.shape[1], factors + _OVERSAMPLED), dtype=np.float32)
+    for _ in range(_POWERS):
+        block = _orthonormal(multiply(flat, multiply(tall, block)), 0.0)
+    # Twice: the first time leaves short directions askew by the rounding of the long ones.
+    block = _orthonormal(block, 0.0)
+    image = multiply(flat, multiply(tall, block))
+    rest = image
+    for _ in range(2):
+        rest = _orthonormal(rest - block @ (block.T @ rest), 0.0)
+    return np.hstack([block, rest]), np.hstack([image, multiply(flat, multiply(tall, rest))])
 
 
 def _orthonormal(block: FloatArray, floor: float) -> FloatArray:

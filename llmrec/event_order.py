@@ -13,6 +13,7 @@ _MIN_REPEATED = 100
 _LEAST_EXCESS, _MOST_EXCESS = 0.2, 0.97
 _LEAST_TIMED = 0.05
 _LONGEST_EXPECTED = 64
+_AT_A_TIME = 1 << 20
 
 
 def histories_are_sequences(interactions: Interactions) -> bool:
@@ -41,14 +42,25 @@ def histories_are_sequences(interactions: Interactions) -> bool:
 
 def _directions(interactions: Interactions) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return for each pair of items that were neighbours twice or more: how often in one way, and in all."""
-    histories = interactions.histories()
-    first, second = histories.columns[:-1].astype(np.int64), histories.columns[1:].astype(np.int64)
-    within = (histories.owners[:-1] == histories.owners[1:]) & (first != second)
-    first, second = first[within], second[within]
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    _, pair = np.unique(low * interactions.n_items + high, return_inverse=True)
-    both = np.bincount(pair)
-    forward = np.bincount(pair, weights=first < second).astype(np.int64)
+    indptr, columns = interactions.items_met()
+    ends = indptr[1:-1] - 1
+    within = columns[:-1] != columns[1:]
+    within[ends[(ends >= 0) & (ends < len(within))]] = False
+    # Of many events each array is a large part of a fit's memory: one key a pair, sorted in place.
+    keys = np.empty(np.count_nonzero(within), dtype=np.int64)
+    filled = 0
+    for start in range(0, len(within), _AT_A_TIME):
+        places = start + np.flatnonzero(within[start : start + _AT_A_TIME])
+        first, second = columns[places].astype(np.int64), columns[places + 1].astype(np.int64)
+        pairs = np.minimum(first, second) * interactions.n_items + np.maximum(first, second)
+        keys[filled : filled + len(pairs)] = 2 * pairs + (first < second)
+        filled += len(pairs)
+    keys.sort()
+    is_forward = (keys & 1).astype(np.uint8)
+    keys >>= 1
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    both = np.diff(np.append(starts, len(keys)))
+    forward = np.add.reduceat(is_forward, starts, dtype=np.int64) if len(starts) else both
     return forward[both > 1], both[both > 1]
 
 

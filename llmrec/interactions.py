@@ -488,8 +488,8 @@ class Interactions:
         indptr, positions = self._by_user.gather(user_rows, self.n_users)
         return self._gathered(indptr, positions, self._events.item_rows, self.n_items)
 
-    def items_met(self, user_rows: IntArray) -> tuple[npt.NDArray[np.int64], IntArray]:
-        """Return ``indptr`` and ``columns`` of some users' histories alone, without weights or times."""
+    def items_met(self, user_rows: IntArray | None = None) -> tuple[npt.NDArray[np.int64], IntArray]:
+        """Return ``indptr`` and ``columns`` of the histories of some users or of all, without weights."""
         indptr, positions = self._by_user.gather(user_rows, self.n_users)
         return indptr, self._events.item_rows[positions]
 

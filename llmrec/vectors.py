@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -18,6 +18,7 @@ Array = TypeVar("Array", bound="np.ndarray[Any, Any]")
 
 __all__ = [
     "JoinedVectors",
+    "column_means",
     "copied",
     "csr_of",
     "dot",
@@ -34,6 +35,8 @@ __all__ = [
 
 
 _LARGEST_GATHER = 1 << 21
+# Entries of a sparse matrix at a time, where all at once would take several times the memory of the matrix.
+_PIECE = 1 << 20
 # So many sparse queries are made dense.
 _FEW_QUERIES = 4
 # Columns are few if this many times as many are left.
@@ -127,12 +130,38 @@ def join_columns(blocks: Sequence[Matrix]) -> Matrix:
     dense = [block for block in blocks if not sparse.issparse(block)]
     thin = [block for block in blocks if sparse.issparse(block)]
     dense_part = np.ascontiguousarray(np.hstack(dense)) if dense else None
-    sparse_part = sparse.csr_array(sparse.hstack(thin)) if thin else None
+    sparse_part = _beside(thin) if thin else None
     if sparse_part is None:
         if dense_part is None:
             raise ValueError("join_columns needs at least one block.")
         return dense_part
     return sparse_part if dense_part is None else JoinedVectors(dense_part, sparse_part)
+
+
+def _beside(blocks: Sequence[Any]) -> Any:
+    """Return sparse blocks side by side, with no more copies than that; ``scipy.sparse.hstack`` makes two."""
+    if len(blocks) == 1:
+        return sparse.csr_array(blocks[0])
+    blocks = [sparse.csr_array(block) for block in blocks]
+    indptr = np.sum([block.indptr.astype(np.int64) for block in blocks], axis=0)
+    index_type = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64
+    data = np.empty(indptr[-1], dtype=np.result_type(*blocks))
+    indices = np.empty(indptr[-1], dtype=index_type)
+    for some, entries in _pieces(indptr):
+        part = sparse.csr_array(sparse.hstack([block[some] for block in blocks]))
+        data[entries], indices[entries] = part.data, part.indices
+    shape = (len(indptr) - 1, sum(block.shape[1] for block in blocks))
+    return sparse.csr_array((data, indices, indptr.astype(index_type)), shape=shape)
+
+
+def _pieces(indptr: npt.NDArray[Any]) -> Iterator[tuple[slice, slice]]:
+    """Cut rows into pieces of about equally many entries; yield slices of the rows, and of their entries."""
+    n_rows, start = len(indptr) - 1, 0
+    while start < n_rows:
+        stop = int(np.searchsorted(indptr, indptr[start] + _PIECE, side="right")) - 1
+        stop = min(max(stop, start + 1), n_rows)
+        yield slice(start, stop), slice(int(indptr[start]), int(indptr[stop]))
+        start = stop
 
 
 def dot(queries: Matrix, items: Matrix) -> FloatArray:
@@ -144,10 +173,14 @@ def dot(queries: Matrix, items: Matrix) -> FloatArray:
         return _on_used_columns(queries, items)
     if sparse.issparse(queries) and queries.shape[0] <= _FEW_QUERIES:
         return np.ascontiguousarray((items @ queries.toarray().T).T, dtype=np.float32)
-    product = queries @ items.T
+    if sparse.issparse(queries) and queries.nnz < items.nnz:
+        # Of two sparse ones scipy copies the second where it is transposed: better the smaller.
+        product = (items @ queries.T).T
+    else:
+        product = queries @ items.T
     if sparse.issparse(product):
         product = product.toarray()
-    return np.asarray(product, dtype=np.float32)
+    return np.ascontiguousarray(product, dtype=np.float32)
 
 
 def _on_used_columns(queries: Any, items: FloatArray) -> FloatArray:
@@ -205,12 +238,35 @@ def row_norms(vectors: Matrix) -> FloatArray:
     if isinstance(vectors, JoinedVectors):
         return np.hypot(row_norms(vectors.dense), row_norms(vectors.sparse))
     if sparse.issparse(vectors):
-        squares = np.square(vectors.data, dtype=np.float64)
         if vectors.shape[0] == 1:
-            return np.asarray(np.sqrt(squares.sum(keepdims=True)), dtype=np.float32)
-        rows = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
-        return np.sqrt(np.bincount(rows, squares, vectors.shape[0])).astype(np.float32)
+            total = np.square(vectors.data, dtype=np.float64).sum(keepdims=True)
+            return np.asarray(np.sqrt(total), dtype=np.float32)
+        squares = np.zeros(vectors.shape[0])
+        for some, entries in _pieces(vectors.indptr):
+            rows = np.repeat(
+                np.arange(some.stop - some.start), np.diff(vectors.indptr[some.start : some.stop + 1])
+            )
+            squares[some] = np.bincount(
+                rows, np.square(vectors.data[entries], dtype=np.float64), some.stop - some.start
+            )
+        return np.sqrt(squares).astype(np.float32)
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32))
+
+
+def column_means(vectors: Matrix) -> FloatArray:
+    """Return the mean of each column, ``(dim,)``, without a copy of a sparse matrix.
+
+    Examples
+    --------
+    >>> column_means(sparse.csr_array([[1.0, 0.0], [2.0, 4.0]])).tolist()
+    [1.5, 2.0]
+    """
+    if not sparse.issparse(vectors):
+        return np.asarray(vectors.mean(axis=0), dtype=np.float32).ravel()
+    sums = np.zeros(vectors.shape[1])
+    for _, entries in _pieces(vectors.indptr):
+        sums += np.bincount(vectors.indices[entries], vectors.data[entries], len(sums))
+    return np.asarray(sums / vectors.shape[0], dtype=np.float32)
 
 
 def row_sums(vectors: Matrix) -> FloatArray:

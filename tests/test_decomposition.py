@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from llmrec import decomposition
-from llmrec.decomposition import right_singular_vectors
+from llmrec.decomposition import many_right_singular_vectors, right_singular_vectors
 from llmrec.threads import thread_limit
 
 
@@ -77,3 +77,24 @@ def test_exact_is_exact_where_the_krylov_space_would_be_too_small(always_krylov)
     found, vectors = right_singular_vectors(matrix, 20, 0, exact=True)
     np.testing.assert_allclose(found, values[:20], rtol=1e-5)
     np.testing.assert_allclose(np.abs(np.einsum("ij,ij->j", vectors, right[:, :20])), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1500, 1100), (1100, 1500), (300, 900), (900, 300)])
+def test_many_vectors_hold_nearly_what_the_exact_ones_hold(shape):
+    rng = np.random.default_rng(0)
+    matrix = sparse.random_array(shape, density=0.02, format="csr", rng=rng, dtype=np.float32)
+    matrix.data *= rng.lognormal(0, 2, shape[1]).astype(np.float32)[matrix.indices]
+    found = many_right_singular_vectors(matrix, 150, 0)
+    np.testing.assert_allclose(found.T @ found, np.eye(150), atol=1e-4)
+    exact = np.linalg.svd(matrix.toarray(), compute_uv=False)[:150]
+    held = np.square((matrix @ found).astype(np.float64)).sum()
+    assert held >= np.square(exact.astype(np.float64)).sum() * (1 - 1e-3)
+    np.testing.assert_array_equal(many_right_singular_vectors(matrix, 150, 0), found)
+
+
+def test_many_vectors_are_fewer_where_the_rank_is():
+    rng = np.random.default_rng(0)
+    thin = rng.normal(size=(1300, 20)) @ (rng.random((20, 1200)) < 0.2)
+    found = many_right_singular_vectors(sparse.csr_array(thin), 150, 0)
+    assert found.shape == (1200, 20)
+    assert np.isfinite(found).all()

@@ -233,7 +233,7 @@ class TfidfEncoder(Encoder):
         return sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
 
     def _singular_vectors(self, weighted: Any, components: int) -> FloatArray:
-        from sklearn.utils.extmath import randomized_svd
+        from llmrec.decomposition import many_right_singular_vectors
 
         allowed = min(weighted.shape)
         if components > allowed:
@@ -243,11 +243,10 @@ class TfidfEncoder(Encoder):
                 LLMRecWarning,
                 stacklevel=3,
             )
-        _, _, rows = randomized_svd(
-            weighted, min(components, allowed), random_state=self.random_state, flip_sign=False
-        )
-        largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
-        return np.ascontiguousarray((rows * np.sign(largest)).T, dtype=np.float32)
+        wanted = min(components, allowed)
+        found = many_right_singular_vectors(weighted, wanted, self.random_state)
+        # Texts of a lower rank leave nothing to tell in the last dimensions.
+        return np.pad(found, ((0, 0), (0, wanted - found.shape[1])))
 
 
 def _words_of(text: str) -> list[str]:

@@ -93,6 +93,8 @@ class GraphFilter(Factorizer):
         events = interactions.matrix
         rows = _normalised(events, exponent)
         left, right = self._low_pass(events)
+        # Of many events each matrix is a large part of what a fit takes.
+        del events
         for_targets = _largest(rows, power, right, left, neighbours)
         # Without the low-pass filter P is symmetric.
         for_sources = _largest(rows, power, left, right, neighbours) if left.shape[1] else for_targets

@@ -17,6 +17,7 @@ __all__ = ["add_gram", "chunked_rows", "is_much_work", "largest_products", "prod
 # Multiplications that scipy does in less time than the kernels take to load.
 _LITTLE_WORK = 20_000_000
 _WORK_AT_A_TIME = 1 << 25
+_ENTRIES_AT_A_TIME = 1 << 20
 # To sort one neighbour costs as much as so many multiplications.
 _WORK_A_NEIGHBOUR = 8
 
@@ -26,8 +27,12 @@ def products_of_rows(left: Any, lengths: npt.NDArray[Any]) -> npt.NDArray[np.int
 
     ``left`` is a ``csr_array``; ``lengths`` holds how many entries each row of the other factor has.
     """
-    cumulated = np.append(0, np.cumsum(lengths[left.indices], dtype=np.int64))
-    return np.asarray(np.diff(cumulated[left.indptr]), dtype=np.int64)
+    products = np.zeros(left.shape[0], dtype=np.int64)
+    for rows in row_chunks(left.indptr, _ENTRIES_AT_A_TIME):
+        ends = left.indptr[rows.start : rows.stop + 1]
+        cumulated = np.append(0, np.cumsum(lengths[left.indices[ends[0] : ends[-1]]], dtype=np.int64))
+        products[rows] = np.diff(cumulated[ends - ends[0]])
+    return products
 
 
 def is_much_work(products: npt.NDArray[np.int64]) -> bool:

@@ -11,7 +11,7 @@ from scipy import sparse
 from llmrec.base import FloatArray, Fuser, Matrix, ScoreWeights, ViewVectors
 from llmrec.errors import ParameterError, nearest
 from llmrec.validation import check_fitted, check_number
-from llmrec.vectors import JoinedVectors, csr_of, dot, join_columns, scale_rows
+from llmrec.vectors import JoinedVectors, column_means, csr_of, dot, join_columns, scale_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -226,12 +226,12 @@ class _Spread:
     @classmethod
     def of(cls, view: ViewVectors) -> _Spread:
         known = np.flatnonzero(view.present)
-        vectors = (
-            view.vectors[known]
-            if len(known)
-            else sparse.csr_array((1, view.vectors.shape[1]), dtype=np.float32)
-        )
-        mean = np.asarray(vectors.mean(axis=0), dtype=np.float32).ravel()
+        vectors = view.vectors
+        if not len(known):
+            vectors = sparse.csr_array((1, vectors.shape[1]), dtype=np.float32)
+        elif len(known) < len(view.present):
+            vectors = vectors[known]
+        mean = column_means(vectors)
         # A covariance of neighbourhood vectors, as wide as the catalogue, would cost the cube of it.
         if not sparse.issparse(vectors) and vectors.shape[1] <= _WIDEST_COVARIANCE:
             centred = vectors.astype(np.float64) - mean

@@ -55,7 +55,7 @@ def test_implicit_items_solve_the_dense_problem(factors):
 
 def test_a_fit_is_its_half_sweeps_in_turn():
     weights = random_weights(seed=2)
-    als = fitted(from_dense(weights), sweeps=2, tolerance=0, random_state=7)
+    als = fitted(from_dense(weights), sweeps=2, momentum=0, tolerance=0, random_state=7)
     items = np.random.default_rng(7).normal(scale=0.1 / 2, size=(weights.shape[1], 4))
     how = {"regularization": 0.01, "unobserved_weight": 0.3}
     users = implicit_rows(weights, items, **how)
