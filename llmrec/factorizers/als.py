@@ -527,7 +527,9 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
 
     def _ridge(self, mass: DoubleArray, n_columns: int) -> DoubleArray:
         unobserved = self.unobserved_weight_ * n_columns if self.is_implicit else 0.0
-        return np.asarray(self.regularization_ * np.maximum(mass + unobserved, 1e-6) ** self.frequency_exponent)
+        return np.asarray(
+            self.regularization_ * np.maximum(mass + unobserved, 1e-6) ** self.frequency_exponent
+        )
 
     def _penalty(self, rows: SparseRows, vectors: FloatArray, solved: FloatArray) -> float:
         """Return what the regularization asks of solved rows."""

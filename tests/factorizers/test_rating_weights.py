@@ -36,8 +36,7 @@ def test_a_rating_counts_as_a_weight_in_fit_and_in_queries(model):
     np.testing.assert_allclose(by_rating.item_vectors(), plain.item_vectors(), **close)
     for method in ("query_vectors", "history_parts"):
         ours, theirs = (
-            getattr(one, method)(events.histories())
-            for one, events in ((by_rating, rated), (plain, weighed))
+            getattr(one, method)(events.histories()) for one, events in ((by_rating, rated), (plain, weighed))
         )
         ours, theirs = (one if isinstance(one, np.ndarray) else one.toarray() for one in (ours, theirs))
         np.testing.assert_allclose(ours, theirs, **close)
