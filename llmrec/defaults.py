@@ -19,6 +19,7 @@ _ENOUGH_TEXTS = 1000
 _FEW_TOPICS, _MANY_TOPICS, _MANY_TEXTS = 200, 500, 10_000
 _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
+_RATING_EXPONENT = 0.5
 _LARGEST_FOR_ALS = 20_000
 _LARGEST_FOR_EASE, _ENOUGH_EVENTS = 4_000, 1_000
 
@@ -53,12 +54,20 @@ def default_factorizers(interactions: Interactions) -> list[Factorizer]:
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
     well, the more so the sparser the events, and EASE where the catalogue is small and there are
     a thousand events. A large catalogue does
-    without ALS, whose fits would take longest.
+    without ALS, whose fits would take longest. Where all ratings are above 0, a better one counts more.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
+    liking = _rating_exponent(interactions)
     if not histories_are_sequences(interactions):
         is_dense = interactions.n_items <= _LARGEST_FOR_EASE and interactions.n_events >= _ENOUGH_EVENTS
-        ease = [EASE()] if is_dense else []
-        return [*([ALSFactorizer()] if is_small else []), *ease, ItemKNN(), GraphFilter(), Popularity()]
-    behaviour = ALSFactorizer() if is_small else GraphFilter()
+        ease = [EASE(rating_exponent=liking)] if is_dense else []
+        als = [ALSFactorizer(rating_exponent=liking)] if is_small else []
+        return [*als, *ease, ItemKNN(), GraphFilter(), Popularity()]
+    behaviour = ALSFactorizer(rating_exponent=liking) if is_small else GraphFilter()
     return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]
+
+
+def _rating_exponent(interactions: Interactions) -> float:
+    """Return how much ratings count as weights: not at all where some are 0 or below, or there are none."""
+    ratings = interactions.events.ratings
+    return _RATING_EXPONENT if ratings is not None and len(ratings) and ratings.min() > 0 else 0.0

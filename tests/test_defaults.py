@@ -35,6 +35,15 @@ def test_with_times_order_counts():
     assert kinds(events_over(9, timed=True)) == [ALSFactorizer, Recent, SequenceRules, Popularity]
 
 
+@pytest.mark.parametrize(("ratings", "exponent"), [((1, 5), 0.5), ((-1, 1), 0), ((0, 5), 0), (None, 0)])
+def test_ratings_above_0_are_weights(ratings, exponent):
+    rows = np.arange(2000, dtype=np.int32) % 2
+    given = None if ratings is None else np.array(ratings, dtype=np.float32)[rows]
+    events = Events(rows, rows, np.ones(2000, dtype=np.float32), given)
+    for one in default_factorizers(Interactions(IdTable(range(2)), IdTable(range(2)), events))[:2]:
+        assert one.rating_exponent == exponent
+
+
 @pytest.mark.parametrize("timed", [False, True])
 def test_a_large_catalogue_does_without_als(timed):
     found = kinds(events_over(20_001, timed=timed))

@@ -21,6 +21,7 @@ from llmrec.factorizers.rating_bias import (
     with_item_bias,
     with_user_bias,
 )
+from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
 from llmrec.progress import progress_bar
 from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
 from llmrec.vectors import replace_rows, row_norms, take_rows
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ALSFactorizer"]
 
-_USUAL_REGULARIZATION = {"implicit": 0.01, "explicit": 0.1}
+_EXPLICIT_REGULARIZATION = 0.1
 _UNOBSERVED_WEIGHT = 0.3
-_UNOBSERVED_SHARE = 30.0
+_UNOBSERVED_SHARE = 20.0
+# Of the edge of noise: what ranks held-out events best on dense data; sparse data want less of it.
+_EDGE_SHARE, _SPARSE_EXPONENT = 0.6, 0.25
+_LEAST_REGULARIZATION, _MOST_REGULARIZATION = 1e-6, 0.03
 _BIAS_COLUMNS = 2
 _SIDES = ("users", "items")
 # Multiplications from which on a sweep by gradients is worth the half second that its code takes to load.
@@ -67,12 +71,17 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     feedback : {"implicit", "explicit"}, default "implicit"
         Whether to learn that events happened, or the ratings they carry.
     regularization : float or "auto", default "auto"
-        :math:`\lambda`, above 0. ``"auto"`` is 0.01 for implicit feedback, and 0.1 for explicit feedback,
-        which suits ratings from 1 to 5.
+        :math:`\lambda`, above 0. ``"auto"`` is 0.1 for explicit feedback, which suits ratings from 1 to 5.
+        For implicit feedback it is :math:`0.6\,(a_0 / 0.3)^{1/4}\,(\sqrt{\bar v_u} + \sqrt{\bar v_i})`. The
+        sum is about the largest singular value that events without any pattern would give the matrix of
+        :math:`w_{ui} / \sqrt{d_u d_i}`, with :math:`d_u = w_u + a_0 |I|`, :math:`d_i = w_i + a_0 |U|`, and
+        :math:`\bar v_u`, :math:`\bar v_i` the mean sums of its squared entries in a row and in a column:
+        factors weaker than :math:`\lambda` shrink to 0, so noise leaves no trace. It is 0.03 at most, for
+        tiny data. On dense data a third more or less costs some percent.
     unobserved_weight : float or "auto", default "auto"
         :math:`a_0`: larger values pull unseen pairs towards 0 and favour popular items less. ``"auto"`` is
-        0.3, or 30 times the mean weight of a user-item pair where that is less: what did not happen
-        weighs at most 30 times what did, whereas a fixed value shrinks all factors to 0 on a large,
+        0.3, or 20 times the mean weight of a user-item pair where that is less: what did not happen
+        weighs at most 20 times what did, whereas a fixed value shrinks all factors to 0 on a large,
         sparse catalogue.
     frequency_exponent : float, default 1.0
         :math:`\nu`: 1 regularises frequent users and items more, 0 all alike.
@@ -81,6 +90,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         :math:`\kappa / (\kappa + n_i) W^T t_i`, where :math:`t_i` is the text vector, :math:`n_i` the number
         of events, and :math:`W` a ridge regression of the item vectors on their texts, fitted anew each
         sweep. An item without events then has the vector that its text suggests, one with many forgets it.
+    rating_exponent : float, default 0.0
+        :math:`e`: where events carry ratings and the feedback is implicit, an event rated :math:`r` weighs
+        :math:`(r / \bar r)^e` times what it would, with :math:`\bar r` the mean rating; 0 reads no
+        rating. 0.5 gains a percent or two on films rated from 1 to 5.
     damping : float, default 5.0
         Explicit feedback: biases are drawn towards 0 as if by this many ratings at the mean.
     solver : {"auto", "cg", "exact"}, default "auto"
@@ -108,6 +121,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         ``dim`` is ``factors``; for explicit feedback ``factors + 2``, for the biases.
     unobserved_weight_ : float
         The :math:`a_0` that was used.
+    usual_rating_ : float
+        The :math:`\bar r` that weights are relative to; 1 where ratings are not weights.
+    regularization_ : float
+        The :math:`\lambda` that was used.
     solver_ : str
         The solver that was used.
     losses_ : list of float
@@ -137,6 +154,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         unobserved_weight: float | str = "auto",
         frequency_exponent: float = 1.0,
         content_prior: float = 0.0,
+        rating_exponent: float = 0.0,
         damping: float = 5.0,
         solver: str = "auto",
         momentum: float = 0.7,
@@ -151,6 +169,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         self.unobserved_weight = unobserved_weight
         self.frequency_exponent = frequency_exponent
         self.content_prior = content_prior
+        self.rating_exponent = rating_exponent
         self.damping = damping
         self.solver = solver
         self.momentum = momentum
@@ -170,8 +189,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         factors = self._check_parameters()
         self.content_ = self._check_content(content, interactions.n_items)
         self.text_map_: FloatArray | None = None
+        self.usual_rating_ = usual_rating(interactions, self.rating_exponent if self.is_implicit else 0.0)
         if self.feedback == "implicit":
-            rows, bias = SparseRows.of(interactions.matrix, None), None
+            histories = self._weighed(interactions.histories())
+            rows, bias = SparseRows.of(histories.weight_matrix(), None), None
         else:
             ratings = interactions.rating_matrix
             bias = RatingBias.of(ratings, self.damping)
@@ -180,6 +201,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             weights.data[:] = 1
             rows = SparseRows.of(weights, targets)
         self.unobserved_weight_ = self._unobserved_weight(rows.weights)
+        self.regularization_ = self._strength(rows.weights)
         self.solver_ = self._solver(rows.weights)
         start = np.random.default_rng(self.random_state).normal(
             scale=0.1 / np.sqrt(factors), size=(interactions.n_items, factors)
@@ -195,7 +217,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "item_vectors_")
         items = self.item_vectors_
         if self.feedback == "implicit":
-            return self._folded(histories, None, "items")
+            return self._folded(self._weighed(histories), None, "items")
         ratings = histories.rating_matrix()
         bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
         left = _residuals(ratings, self.mean_rating_ + bias, items[:, -2])
@@ -209,7 +231,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "item_vectors_")
         items = self.item_vectors_
         if self.feedback == "implicit":
-            return self._solution_parts(histories.weight_matrix(), None, items)
+            return self._solution_parts(self._weighed(histories).weight_matrix(), None, items)
         ratings = histories.rating_matrix()
         biases = bias_parts(ratings, self.mean_rating_, items[:, -2], self.damping)
         bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
@@ -226,7 +248,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "user_vectors_")
         users = self.user_vectors_
         if self.feedback == "implicit":
-            return self._folded(audiences, None, "users", prior)
+            return self._folded(self._weighed(audiences), None, "users", prior)
         ratings = audiences.rating_matrix()
         user_bias = users[:, -1] - np.float32(self.mean_rating_)
         bias = damped_means(ratings, self.mean_rating_, user_bias, self.damping)
@@ -316,6 +338,9 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             users[-2] = items[-1] = 0
         return users, items
 
+    def _weighed(self, histories: Histories) -> Histories:
+        return weighed_by_rating(histories, self.rating_exponent, self.usual_rating_)
+
     def _check_parameters(self) -> int:
         check_choice("feedback", self.feedback, ("implicit", "explicit"))
         check_choice("solver", self.solver, ("auto", "cg", "exact"))
@@ -327,6 +352,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             check_number("unobserved_weight", self.unobserved_weight, 0)
         check_number("frequency_exponent", self.frequency_exponent)
         check_number("content_prior", self.content_prior, 0)
+        check_number("rating_exponent", self.rating_exponent, 0)
         check_number("damping", self.damping, 0)
         check_number("momentum", self.momentum, 0, 1)
         check_number("tolerance", self.tolerance, 0)
@@ -442,7 +468,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         gramian, vectors = self._gramian(against), self._side(against)
         if self.solver_ == "cg":
             unobserved = self.unobserved_weight_ if self.is_implicit else 0.0
-            ridge = Ridge(self._strength, unobserved, self.frequency_exponent)
+            ridge = Ridge(self.regularization_, unobserved, self.frequency_exponent)
             return fold_in_rows(rows, targets, vectors, gramian, ridge, prior)
         weights = rows.weight_matrix() if self.is_implicit else _ones_like(rows)
         spectrum = gramian.spectrum(self.unobserved_weight_) if self.is_implicit else None
@@ -489,19 +515,42 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             return None
         return np.asarray(self.unobserved_weight_ * gram(vectors))
 
-    @property
-    def _strength(self) -> float:
-        if isinstance(self.regularization, str):
-            return _USUAL_REGULARIZATION[self.feedback]
-        return float(self.regularization)
+    def _strength(self, weights: Any) -> float:
+        if not isinstance(self.regularization, str):
+            return float(self.regularization)
+        if not self.is_implicit:
+            return _EXPLICIT_REGULARIZATION
+        unobserved = self.unobserved_weight_
+        sparseness = (unobserved / _UNOBSERVED_WEIGHT) ** _SPARSE_EXPONENT
+        suited = _EDGE_SHARE * sparseness * _edge_of_noise(weights, unobserved)
+        # The edge is one of large matrices: of a few rows it would leave nothing.
+        return float(np.clip(suited, _LEAST_REGULARIZATION, _MOST_REGULARIZATION))
 
     def _ridge(self, mass: DoubleArray, n_columns: int) -> DoubleArray:
         unobserved = self.unobserved_weight_ * n_columns if self.is_implicit else 0.0
-        return np.asarray(self._strength * np.maximum(mass + unobserved, 1e-6) ** self.frequency_exponent)
+        return np.asarray(
+            self.regularization_ * np.maximum(mass + unobserved, 1e-6) ** self.frequency_exponent
+        )
 
     def _penalty(self, rows: SparseRows, vectors: FloatArray, solved: FloatArray) -> float:
         """Return what the regularization asks of solved rows."""
         return float(self._ridge(rows.mass, len(vectors)) @ (row_norms(solved).astype(np.float64) ** 2))
+
+
+def _edge_of_noise(weights: Any, unobserved: float) -> float:
+    """Return the largest singular value that entries of random sign would have, each side at its scale.
+
+    Of a matrix of independent entries it is about the root of the mean energy of a row and that of a column
+    together.
+    """
+    n_users, n_items = weights.shape
+    user_scale, item_scale = (
+        1 / np.maximum(np.asarray(weights.sum(axis=axis), dtype=np.float64) + unobserved * n, 1e-6)
+        for axis, n in ((1, n_items), (0, n_users))
+    )
+    squares = weights.multiply(weights)
+    energy = float(user_scale @ (squares @ item_scale))
+    return float(np.sqrt(energy / max(n_users, 1)) + np.sqrt(energy / max(n_items, 1)))
 
 
 def _residuals(ratings: Any, row_bias: FloatArray, column_bias: FloatArray) -> Any:

@@ -12,6 +12,7 @@ from llmrec.base import ContentFactorizer, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError, ParameterError
 from llmrec.factorizers.ease_weights import EASEWeights, scaled
 from llmrec.factorizers.nearest import add_gram
+from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
 from llmrec.factorizers.similarity import within
 from llmrec.validation import check_fitted, check_matrix, check_number
 from llmrec.vectors import replace_rows, row_norms, take_rows
@@ -59,6 +60,10 @@ class EASE(ContentFactorizer):
         A user whose history has the squared length :math:`|x_u|^2` counts :math:`|x_u|^{-2e}` in
         :math:`U`, scaled so that all events together count as before. At 0 all users count alike, and those
         with the longest histories outweigh many others.
+    rating_exponent : float, default 0.0
+        :math:`e`: where events carry ratings, an event rated :math:`r` weighs
+        :math:`(r / \bar r)^e` times what it would, with :math:`\bar r` the mean rating; 0 reads no
+        rating. 0.5 gains a percent or two on films rated from 1 to 5.
     content_weight : float, default 0.0
         How much an item's text counts beside its events: the text vectors stand below the users as further
         rows, times the root of this (Jeunen et al., "Closed-form models for collaborative filtering with
@@ -73,6 +78,8 @@ class EASE(ContentFactorizer):
     regularization_ : float
     precisions_ : ndarray of shape (dim,), float64
         The diagonal of ``P``.
+    usual_rating_ : float
+        The :math:`\bar r` that weights are relative to; 1 where ratings are not read.
     user_scale_ : float
         What the weights :math:`|x_u|^{-2e}` of users were multiplied by.
     content_ : ndarray or csr_array of shape (n_items, content_dim), or None
@@ -98,12 +105,14 @@ class EASE(ContentFactorizer):
         *,
         dropout: float = 0.67,
         length_exponent: float = 0.5,
+        rating_exponent: float = 0.0,
         content_weight: float = 0.0,
         max_gigabytes: float = 8.0,
     ):
         self.regularization = regularization
         self.dropout = dropout
         self.length_exponent = length_exponent
+        self.rating_exponent = rating_exponent
         self.content_weight = content_weight
         self.max_gigabytes = max_gigabytes
 
@@ -116,31 +125,40 @@ class EASE(ContentFactorizer):
             If the catalogue is too large for ``max_gigabytes``.
         """
         check_number("content_weight", self.content_weight, 0)
-        weights = self._weights()
+        check_number("rating_exponent", self.rating_exponent, 0)
+        of_users = self._of_users()
+        self.usual_rating_ = usual_rating(interactions, self.rating_exponent)
         self.content_: Matrix = self._check_content(content, interactions.n_items)
         self._check_memory(interactions.n_items)
-        events = interactions.matrix.astype(np.float64)
-        weights.fit(events)
-        self.user_scale_, self.regularization_ = weights.user_scale_, weights.regularization_
-        rows = weights.rows(events)
+        events = self._weights(interactions.histories()).astype(np.float64)
+        of_users.fit(events)
+        self.user_scale_, self.regularization_ = of_users.user_scale_, of_users.regularization_
+        rows = of_users.rows(events)
         solve = _solve_over_rows if 2 * self._n_rows(events) <= events.shape[1] else _solve_over_items
         self.item_vectors_, self.precisions_ = solve(
-            rows, self.content_, float(self.content_weight), self._ridges(weights, rows)
+            rows, self.content_, float(self.content_weight), self._ridges(of_users, rows)
         )
         return self
 
-    def _weights(self) -> EASEWeights:
+    def _of_users(self) -> EASEWeights:
         return EASEWeights(self.regularization, self.dropout, self.length_exponent)
+
+    def _weighed(self, histories: Histories) -> Histories:
+        return weighed_by_rating(histories, self.rating_exponent, self.usual_rating_)
+
+    def _weights(self, histories: Histories) -> Any:
+        """Return what each column counts in each history, or each user in an audience: sparse."""
+        return self._weighed(histories).weight_matrix()
 
     def _n_rows(self, events: Any) -> int:
         return int(events.shape[0]) + (0 if self.content_ is None else int(self.content_.shape[1]))
 
-    def _ridges(self, weights: EASEWeights, rows: Any) -> DoubleArray:
+    def _ridges(self, of_users: EASEWeights, rows: Any) -> DoubleArray:
         """Return what is added to the diagonal, of the events and of the texts: ``(n_items,)``."""
-        ridges = weights.ridges(rows)
+        ridges = of_users.ridges(rows)
         if self.content_ is not None:
             squares = row_norms(self.content_).astype(np.float64) ** 2
-            ridges += weights.dropout_ratio * self.content_weight * squares
+            ridges += of_users.dropout_ratio * self.content_weight * squares
         return ridges
 
     def _check_content(self, content: Matrix | None, n_items: int) -> Matrix | None:
@@ -169,12 +187,12 @@ class EASE(ContentFactorizer):
     def query_vectors(self, histories: Histories) -> Any:
         """Return the ``(n, dim)`` sparse histories, without items that are new since ``fit``."""
         check_fitted(self, "item_vectors_")
-        return within(histories.weight_matrix(), self.item_vectors_.shape[1])
+        return within(self._weights(histories), self.item_vectors_.shape[1])
 
     def history_parts(self, histories: Histories) -> Any:
         """Return each entry of the histories in a row of its own, ``(nnz, dim)``."""
         check_fitted(self, "item_vectors_")
-        return within(histories.entry_matrix(), self.item_vectors_.shape[1])
+        return within(self._weighed(histories).entry_matrix(), self.item_vectors_.shape[1])
 
     def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
         """Regress the new items among ``events`` on the items known at ``fit``; return their rows."""
@@ -217,12 +235,12 @@ class EASE(ContentFactorizer):
 
     def _shared_weights(self, interactions: Interactions, rows: IntArray, width: int) -> DoubleArray:
         """Return ``(len(rows), width)``: the products of items' columns with those of the first items."""
-        audiences = interactions.audiences(rows).weight_matrix().astype(np.float64)
+        audiences = self._weights(interactions.audiences(rows)).astype(np.float64)
         users = np.unique(audiences.indices).astype(np.int32)
-        histories = interactions.histories(users).known_to(width).weight_matrix()
-        weights = self._weights()
-        weights.user_scale_ = self.user_scale_
-        shared = audiences[:, users] @ scaled(histories, weights.of_users(histories))
+        histories = self._weights(interactions.histories(users).known_to(width))
+        of_users = self._of_users()
+        of_users.user_scale_ = self.user_scale_
+        shared = audiences[:, users] @ scaled(histories, of_users.of_users(histories))
         return _dense(shared)
 
     def _text_targets(self, texts: Matrix) -> DoubleArray:

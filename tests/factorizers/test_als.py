@@ -19,9 +19,8 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
 def fitted(interactions, **parameters):
-    return ALSFactorizer(**{"factors": 4, "unobserved_weight": 0.3, "progress": False, **parameters}).fit(
-        interactions
-    )
+    usual = {"factors": 4, "regularization": 0.01, "unobserved_weight": 0.3, "progress": False}
+    return ALSFactorizer(**{**usual, **parameters}).fit(interactions)
 
 
 def explicit(interactions, **parameters):
@@ -204,13 +203,32 @@ def test_repeated_events_count_as_their_sum():
     np.testing.assert_array_equal(twice.user_vectors_, summed.user_vectors_)
 
 
-def test_the_unobserved_weight_is_at_most_thirty_times_the_mean_weight_of_a_pair():
+def test_the_unobserved_weight_is_at_most_twenty_times_the_mean_weight_of_a_pair():
     dense, thin = from_dense(np.ones((4, 5))), from_dense(np.eye(1, 400))
     assert fitted(dense, unobserved_weight="auto").unobserved_weight_ == 0.3
     auto = fitted(thin, unobserved_weight="auto")
-    assert auto.unobserved_weight_ == pytest.approx(30 / 400)
+    assert auto.unobserved_weight_ == pytest.approx(20 / 400)
     fixed = fitted(thin, unobserved_weight=auto.unobserved_weight_)
     np.testing.assert_array_equal(auto.item_vectors_, fixed.item_vectors_)
+
+
+def test_the_regularization_follows_the_noise_of_matrices_of_that_size_and_density():
+    rng = np.random.default_rng(0)
+    weights = (rng.random((1000, 900)) < 0.05).astype(np.float32)
+    als = fitted(from_dense(weights), regularization="auto")
+    signs = np.where(rng.random(weights.shape) < 0.5, 1, -1)
+    user_mass = weights.sum(axis=1, keepdims=True) + 0.3 * weights.shape[1]
+    item_mass = weights.sum(axis=0) + 0.3 * weights.shape[0]
+    edge = np.linalg.norm(weights * signs / np.sqrt(user_mass * item_mass), 2)
+    assert als.regularization_ == pytest.approx(0.6 * edge, rel=0.05)
+    fixed = fitted(from_dense(weights), regularization=als.regularization_)
+    np.testing.assert_array_equal(als.item_vectors_, fixed.item_vectors_)
+
+
+def test_the_regularization_of_tiny_data_leaves_something():
+    als = fitted(Interactions.from_table([("a", "x"), ("b", "y")]), regularization="auto")
+    assert als.regularization_ == pytest.approx(0.03)
+    assert np.linalg.norm(als.item_vectors_) > 0.1
 
 
 def test_same_seed_same_vectors_and_another_seed_others():

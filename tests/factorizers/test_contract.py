@@ -24,10 +24,11 @@ from llmrec.testing import component_checks
 COMPONENTS = [
     ALSFactorizer(4, sweeps=5, progress=False),
     ALSFactorizer(4, feedback="explicit", regularization=0.1, sweeps=5, progress=False),
+    ALSFactorizer(4, rating_exponent=0.5, sweeps=5, progress=False),
     SVDFactorizer(3),
     SVDFactorizer(3, feedback="explicit"),
     EASE(),
-    EASE(2.0, content_weight=1.0),
+    EASE(2.0, content_weight=1.0, rating_exponent=0.5),
     SparseEASE(),
     SparseEASE(3, regularization=2.0, dropout=0, length_exponent=0),
     GraphFilter(),
