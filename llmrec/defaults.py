@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from llmrec.base import Factorizer
 from llmrec.encoders import TfidfEncoder
 from llmrec.event_order import histories_are_sequences
-from llmrec.factorizers import EASE, ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, SequenceRules
+from llmrec.factorizers import (
+    EASE,
+    ALSFactorizer,
+    GraphFilter,
+    ItemKNN,
+    Popularity,
+    Recent,
+    SequenceRules,
+    SparseEASE,
+)
+from llmrec.factorizers.sparse_ease import gram_gigabytes
 from llmrec.interactions import Interactions
 from llmrec.tokenizers import TagTokenizer
 from llmrec.views import TextView
@@ -21,7 +31,7 @@ _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _RATING_EXPONENT = 0.5
 _LARGEST_FOR_ALS = 20_000
-_LARGEST_FOR_EASE, _ENOUGH_EVENTS = 4_000, 1_000
+_LARGEST_FOR_EASE, _ENOUGH_EVENTS, _MOST_GIGABYTES = 4_000, 1_000, 0.8
 
 
 def default_text_views(texts: Sequence[str]) -> list[TextView]:
@@ -52,19 +62,25 @@ def default_factorizers(interactions: Interactions) -> list[Factorizer]:
 
     Where the order of events says something the next one is to be foretold: by item neighbours of the latest
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
-    well, the more so the sparser the events, and EASE where the catalogue is small and there are
-    a thousand events. A large catalogue does
+    well, the more so the sparser the events, and regressions of items on each other. A large catalogue does
     without ALS, whose fits would take longest. Where all ratings are above 0, a better one counts more.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
     liking = _rating_exponent(interactions)
     if not histories_are_sequences(interactions):
-        is_dense = interactions.n_items <= _LARGEST_FOR_EASE and interactions.n_events >= _ENOUGH_EVENTS
-        ease = [EASE(rating_exponent=liking)] if is_dense else []
         als = [ALSFactorizer(rating_exponent=liking)] if is_small else []
-        return [*als, *ease, ItemKNN(), GraphFilter(), Popularity()]
+        return [*als, _regression(interactions, liking), GraphFilter(), Popularity()]
     behaviour = ALSFactorizer(rating_exponent=liking) if is_small else GraphFilter()
     return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]
+
+
+def _regression(interactions: Interactions, liking: float) -> Factorizer:
+    """Return EASE of a kind that the catalogue allows; neighbours where events are few, or far too many."""
+    if interactions.n_events < _ENOUGH_EVENTS:
+        return ItemKNN()
+    if interactions.n_items <= _LARGEST_FOR_EASE:
+        return EASE(rating_exponent=liking)
+    return SparseEASE() if gram_gigabytes(interactions) <= _MOST_GIGABYTES else ItemKNN()
 
 
 def _rating_exponent(interactions: Interactions) -> float:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmrec import EASE, ALSFactorizer, GraphFilter, ItemKNN, Popularity, Recent, Recommender, SequenceRules
+from llmrec import (
+    EASE,
+    ALSFactorizer,
+    GraphFilter,
+    ItemKNN,
+    Popularity,
+    Recent,
+    Recommender,
+    SequenceRules,
+    SparseEASE,
+    defaults,
+)
 from llmrec.defaults import default_factorizers, default_text_views
 from llmrec.interactions import Events, IdTable, Interactions
 
@@ -24,11 +35,19 @@ def events_over(n_items, *, timed=False, n_events=2):
 
 def test_without_times_histories_are_sets():
     assert kinds(events_over(9)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
-    assert kinds(events_over(5000, n_events=1000)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
 
 
 def test_many_events_with_few_items_are_worth_an_inverse():
-    assert kinds(events_over(9, n_events=1000)) == [ALSFactorizer, EASE, ItemKNN, GraphFilter, Popularity]
+    assert kinds(events_over(9, n_events=1000)) == [ALSFactorizer, EASE, GraphFilter, Popularity]
+
+
+def test_larger_catalogues_have_their_items_regressed_on_the_nearest():
+    assert kinds(events_over(4001, n_events=1000)) == [ALSFactorizer, SparseEASE, GraphFilter, Popularity]
+
+
+def test_where_the_products_of_items_would_not_fit_neighbours_are_taken(monkeypatch):
+    monkeypatch.setattr(defaults, "_MOST_GIGABYTES", 1e-9)
+    assert kinds(events_over(4001, n_events=1000)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
 
 
 def test_with_times_order_counts():

@@ -136,15 +136,25 @@ class BlendTrial:
         return np.asarray(np.einsum("v,vup->up", weights.astype(np.float32), self.scores))
 
     def ndcg(self, blended: FloatArray) -> float:
-        """Return the mean NDCG of blended scores; of equal scores, a right one counts as the last."""
-        return float(self._ndcg_of_users(blended) @ self.importance / self.importance.sum())
+        """Return the mean NDCG of blended scores."""
+        return self.mean(self.ndcg_of_users(blended))
+
+    def mean(self, by_user: DoubleArray) -> float:
+        """Return the mean over users, each counted by its importance."""
+        return float(by_user @ self.importance / self.importance.sum())
+
+    def error_of_mean(self, by_user: DoubleArray) -> float:
+        """Return the standard error of :meth:`mean` over a draw of users."""
+        parts = by_user * self.importance / self.importance.sum()
+        return float(np.sqrt(np.sum((parts - parts.mean()) ** 2)))
 
     def ndcg_of_parts(self, blended: FloatArray) -> npt.NDArray[np.float64]:
         """Return the mean NDCG of each part."""
         _, places, counts = np.unique(self.parts, return_inverse=True, return_counts=True)
-        return np.asarray(np.bincount(places, self._ndcg_of_users(blended)) / counts)
+        return np.asarray(np.bincount(places, self.ndcg_of_users(blended)) / counts)
 
-    def _ndcg_of_users(self, blended: FloatArray) -> npt.NDArray[np.float64]:
+    def ndcg_of_users(self, blended: FloatArray) -> DoubleArray:
+        """Return each user's NDCG of blended scores; of equal scores, a right one counts as the last."""
         start = blended.shape[1] - self.k
         top = np.partition(blended, start, axis=1)[:, start:]
         own = blended[self.hit_users, self.hit_places]

@@ -13,6 +13,7 @@ from scipy import sparse
 from llmrec.base import FloatArray, IntArray, ViewVectors
 from llmrec.fusers.blend_trial import BlendTrial
 from llmrec.fusers.concat import ConcatFuser
+from llmrec.fusers.likelihood import likeliest_weights
 from llmrec.plotting import axes_or_new
 from llmrec.validation import check_fitted, check_integer
 
@@ -32,6 +33,8 @@ _MIN_GAIN = 0.002
 _MIN_BUCKET_GAIN = 0.01
 _LEAST_TEXT = 0.02
 _BAGS, _BAG_SHARE = 6, 0.34
+# Standard errors.
+_SURE = 1.5
 
 
 class LearnedFuser(ConcatFuser):
@@ -42,7 +45,9 @@ class LearnedFuser(ConcatFuser):
     fits the views on the earlier part of the events first; this fuser then searches, coordinate by
     coordinate, the weights with the best NDCG@20 on the later part: for all users, as the mean over several
     thirds of them, then for users with few, some and many events apart, where these are enough to tell,
-    and last for items with no, few and some events. Then the views are fitted on everything.
+    and last for items with no, few and some events. Where histories are sets, a weight changes only if that
+    gains more than chance would, and the weights under which the later part is likeliest count as much as
+    those found. Then the views are fitted on everything.
 
     Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity, shared among
     the views of a kind.
@@ -116,7 +121,7 @@ class LearnedFuser(ConcatFuser):
         seen, held_out : Histories
             The earlier and the later events of these users.
         parts : ndarray of int, shape (n_users,), optional
-            Users to be weighed part by part, each part alike.
+            Users to be weighed part by part, each part alike; given where histories are sets.
         """
         minimum = check_integer("min_users", self.min_users, minimum=1)
         self._measure(views)
@@ -129,15 +134,15 @@ class LearnedFuser(ConcatFuser):
             trial = trial.with_equal_parts(parts)
         names = [view.name for view in views]
         is_text = np.array([view.kind == "text" for view in views])
-        weights, self.validation_ndcg_ = _mean_of_bags(trial, _prior(views), minimum)
+        search, errors = (_mean_of_bags, 0.0) if parts is None else (_weights_for_sets, _SURE)
+        weights, self.validation_ndcg_ = search(trial, _prior(views), minimum)
         weights = _with_least_text(weights, is_text)
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         for least, most in zip(self.history_buckets, (*self.history_buckets[1:], np.inf), strict=True):
             group = np.flatnonzero((seen.lengths >= least) & (seen.lengths < most))
             if len(group) >= minimum:
-                own, _ = _climb(
-                    trial.of_users(group), weights, _MIN_BUCKET_GAIN, _directions(weights, is_text)
-                )
+                directions = _directions(weights, is_text)
+                own, _ = _climb(trial.of_users(group), weights, _MIN_BUCKET_GAIN, directions, errors)
                 own = np.where(is_text, np.maximum(own, _LEAST_TEXT * weights), own)
                 self.bucket_weights_.append((least, dict(zip(names, own.tolist(), strict=True))))
         kinds = [view.kind for view in views]
@@ -222,8 +227,6 @@ class LearnedFuser(ConcatFuser):
         return self._weights_of_users(views, n_events)
 
     def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
-        if not self.bucket_weights_:
-            return super()._query_weights(views)
         choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
         table = np.array([[one[view.name] for view in views] for one in choices], dtype=np.float32)
         limits = [least for least, _ in self.bucket_weights_]
@@ -272,7 +275,22 @@ def _directions(weights: DoubleArray, is_text: npt.NDArray[np.bool_]) -> DoubleA
     return np.vstack([together / together.max(), alone])
 
 
-def _mean_of_bags(trial: BlendTrial, prior: Sequence[float], min_users: int) -> tuple[DoubleArray, float]:
+def _weights_for_sets(trial: BlendTrial, prior: Sequence[float], min_users: int) -> tuple[DoubleArray, float]:
+    """Return the mean of the likeliest weights and of those found by the NDCG, and its NDCG.
+
+    Where what is held out is a draw from the same sets, the likelihood, which counts all of it, tells views
+    apart that the NDCG of a few events confuses.
+    """
+    searched, _ = _mean_of_bags(trial, prior, min_users, _SURE)
+    likeliest = likeliest_weights(trial)
+    mean = searched / searched.sum() + likeliest / max(likeliest.sum(), 1e-12)
+    mean = mean / mean.max()
+    return mean, trial.ndcg(trial.blended(mean))
+
+
+def _mean_of_bags(
+    trial: BlendTrial, prior: Sequence[float], min_users: int, errors: float = 0.0
+) -> tuple[DoubleArray, float]:
     """Search on several thirds of the users; return the mean of the weights and its NDCG.
 
     One search takes what suits its users by chance; the mean of several keeps what suits them all.
@@ -282,34 +300,44 @@ def _mean_of_bags(trial: BlendTrial, prior: Sequence[float], min_users: int) -> 
     size = max(min_users, int(n_users * _BAG_SHARE))
     bags = [np.sort(rng.permutation(n_users)[:size]) for _ in range(_BAGS)] if size < n_users else []
     trials = [trial.of_users(bag) for bag in bags] or [trial]
-    found = np.array([_best_weights(one, prior)[0] for one in trials])
+    found = np.array([_best_weights(one, prior, errors)[0] for one in trials])
     mean = (found / found.sum(axis=1, keepdims=True)).mean(axis=0)
     mean = mean / mean.max()
     return mean, trial.ndcg(trial.blended(mean))
 
 
-def _best_weights(trial: BlendTrial, prior: Sequence[float]) -> tuple[DoubleArray, float]:
+def _best_weights(trial: BlendTrial, prior: Sequence[float], errors: float) -> tuple[DoubleArray, float]:
     """Search from the prior and from the best single view; return the better end and its NDCG."""
     single = max(np.eye(len(prior)), key=lambda alone: trial.ndcg(trial.blended(alone)))
     starts = (np.asarray(prior, dtype=np.float64), single)
-    return max((_climb(trial, start, _MIN_GAIN) for start in starts), key=lambda one: one[1])
+    return max((_climb(trial, start, _MIN_GAIN, errors=errors) for start in starts), key=lambda one: one[1])
 
 
 def _climb(
-    trial: BlendTrial, start: DoubleArray, min_gain: float, directions: DoubleArray | None = None
+    trial: BlendTrial,
+    start: DoubleArray,
+    min_gain: float,
+    directions: DoubleArray | None = None,
+    errors: float = 0.0,
 ) -> tuple[DoubleArray, float]:
-    """Change one weight at a time while that pays, or the weights along one direction."""
+    """Change one weight at a time while that pays, or the weights along one direction.
+
+    A change pays if the NDCG grows by the share ``min_gain``, and by so many standard errors of its growth.
+    """
     best = start / start.max()
-    score = trial.ndcg(trial.blended(best))
+    reached = trial.ndcg_of_users(trial.blended(best))
     for _ in range(_MAX_PASSES):
-        before = score
+        before = best
         for direction in np.eye(len(best)) if directions is None else directions:
             others = np.where(direction > 0, 0, best)
             rest, step = trial.blended(others), trial.blended(direction)
-            for value in _GRID if others.any() else _GRID[1:]:
-                reached = trial.ndcg(rest + np.float32(value) * step)
-                if reached > score * (1 + min_gain):
-                    best, score = others + value * direction, reached
-        if score <= before:
+            grid = _GRID if others.any() else _GRID[1:]
+            tried = {value: trial.ndcg_of_users(rest + np.float32(value) * step) for value in grid}
+            value = max(grid, key=lambda one: trial.mean(tried[one]))
+            gains = tried[value] - reached
+            least = max(min_gain * trial.mean(reached), errors * trial.error_of_mean(gains))
+            if trial.mean(gains) > least:
+                best, reached = others + value * direction, tried[value]
+        if best is before:
             break
-    return best / best.max(), score
+    return best / best.max(), trial.mean(reached)

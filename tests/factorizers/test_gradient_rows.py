@@ -58,7 +58,11 @@ def test_losses_are_the_objective_and_fall():
     als = fitted(from_dense(weights), tolerance=0)
     assert all(later <= before * (1 + ROUNDING) for before, later in pairwise(als.losses_))
     expected = implicit_loss(
-        weights, als.user_vectors_, als.item_vectors_, regularization=0.01, unobserved_weight=0.3
+        weights,
+        als.user_vectors_,
+        als.item_vectors_,
+        regularization=als.regularization_,
+        unobserved_weight=0.3,
     )
     # After the last sweep users are solved for once more, to the end.
     assert expected <= als.losses_[-1] * (1 + ROUNDING)

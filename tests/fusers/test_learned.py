@@ -104,6 +104,14 @@ def test_too_few_users_leave_the_prior():
     assert eager.validation_ndcg_ is not None
 
 
+def test_groups_too_small_for_weights_of_their_own_take_the_general_ones():
+    lengths = np.repeat([2, 8, 25], 34)
+    fuser = LearnedFuser()
+    fuser.tune(*world("text", n_users=len(lengths), n_seen=lengths))
+    assert fuser.bucket_weights_ == []
+    assert fuser.weights_["text"] == 1
+
+
 def test_one_view_has_nothing_to_weigh():
     views, seen, later = world("text")
     fuser = LearnedFuser()
@@ -311,3 +319,29 @@ def test_too_few_users_leave_the_texts_of_new_items_as_they_are():
     fuser.item_scales_ = np.ones((4, 2), dtype=np.float32)
     fuser.tune_cold(*cold_world("words"))
     assert (fuser.item_scales_ == 1).all()
+
+
+def noisy_world(seed, n_users=120):
+    """Return views of which one says what users take, and the others, as many as six, nothing."""
+    rng = np.random.default_rng(seed)
+    leading = rng.normal(size=(n_users, N_ITEMS))
+    taken = np.argsort(-(leading + rng.normal(size=leading.shape)), axis=1)[:, :3]
+    scores = [leading, *(rng.normal(size=leading.shape) for _ in range(6))]
+    one = np.eye(n_users)
+    views = [
+        view(f"v{n}", table.T, kind="behaviour", queries=view(f"v{n}", one, kind="behaviour"))
+        for n, table in enumerate(scores)
+    ]
+    return views, Histories.of([[]] * n_users, N_ITEMS), Histories.of(taken.tolist(), N_ITEMS)
+
+
+def test_for_sets_what_chance_gains_is_not_learned():
+    noise = {"sequences": 0.0, "sets": 0.0}
+    for seed in range(3):
+        views, seen, later = noisy_world(seed)
+        for kind, parts in (("sequences", None), ("sets", np.arange(len(seen), dtype=np.int32) % 2)):
+            fuser = LearnedFuser()
+            fuser.tune(views, seen, later, parts=parts)
+            assert fuser.weights_["v0"] == 1
+            noise[kind] += sum(fuser.weights_.values()) - 1
+    assert noise["sets"] < 0.7 * noise["sequences"]

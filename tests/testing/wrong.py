@@ -806,7 +806,7 @@ UPDATERS = [
     (DividesByLength(), {"new user and new item may meet"}),
     (ForgetsWithTime(), {"no events move nothing"}),
     (ForgetsConstants(), {"ratings are learned too"}),
-    (StepUpdater(rate=30.0), {"many events in a row stay finite"}),
+    (StepUpdater(rate=10.0), {"many events in a row stay finite"}),
     (CountsItsCalls(), {"replay gives the same vectors", "clone is equal and independent"}),
     (ChangesTheEvents(), {"inputs stay unchanged"}),
 ]
