@@ -43,6 +43,7 @@ from llmrec import (
     Recent,
     Recommender,
     SequenceRules,
+    SparseEASE,
     SVDFactorizer,
     UserKNN,
 )
@@ -127,7 +128,12 @@ def ml_100k(validation: bool) -> Iterator[Table]:
     splits = [partial(split_users_at_random, share=0.25, random_state=seed) for seed in SEEDS]
     parts = [Part(inner(data.interactions, split, validation), metrics) for split in splits]
     protocol = "a random quarter of each user's ratings held out, all ratings positive; mean of 3 seeds"
-    yield ranking("ml-100k", protocol, parts, data.items, with_text(autoencoder=True), FILM)
+    systems = {
+        **with_text(autoencoder=True),
+        "ALS, ratings as weights": single(ALSFactorizer(rating_exponent=0.5)),
+        "EASE, ratings as weights": single(EASE(rating_exponent=0.5)),
+    }
+    yield ranking("ml-100k", protocol, parts, data.items, systems, FILM)
 
 
 def gowalla(validation: bool) -> Iterator[Table]:
@@ -272,6 +278,7 @@ def behaviour(*, autoencoder: bool = False, timed: bool = False) -> Systems:
         "item-kNN": single(ItemKNN()),
         "user-kNN": single(UserKNN()),
         "EASE": single(EASE()),
+        "sparse EASE": single(SparseEASE()),
         "graph filter": single(GraphFilter()),
         "ALS": single(ALSFactorizer()),
     }
