@@ -23,6 +23,7 @@ from llmrec.factorizers.rating_bias import (
 )
 from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
 from llmrec.progress import progress_bar
+from llmrec.threads import one_blas_thread
 from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
 from llmrec.vectors import replace_rows, row_norms, take_rows
 
@@ -206,7 +207,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         start = np.random.default_rng(self.random_state).normal(
             scale=0.1 / np.sqrt(factors), size=(interactions.n_items, factors)
         )
-        users, items = self._alternate(rows, start.astype(np.float32))
+        # Where eigenvalues lie close the last bit of a sum turns the basis of a sweep, and with it what is
+        # rounded off: with one thread BLAS gives the same bits for any number allowed.
+        with one_blas_thread():
+            users, items = self._alternate(rows, start.astype(np.float32))
         self.mean_rating_ = 0.0 if bias is None else bias.mean
         self.user_vectors_ = users if bias is None else with_user_bias(users, bias.user + bias.mean)
         self.item_vectors_ = items if bias is None else with_item_bias(items, bias.item)

@@ -12,6 +12,7 @@ import pytest
 from llmrec.errors import DataError, LLMRecError, NotFittedError, ParameterError
 from llmrec.factorizers import ALSFactorizer
 from llmrec.interactions import Histories, Interactions
+from llmrec.threads import thread_limit
 from tests.factorizers.dense_als import explicit_rows, implicit_loss, implicit_rows
 from tests.factorizers.samples import from_dense, random_ratings, random_weights
 
@@ -357,3 +358,20 @@ def test_movielens_small_is_fitted_in_ten_seconds():
     als = fitted(interactions, factors=64, sweeps=15, tolerance=0)
     assert time.perf_counter() - start < 10
     assert len(als.losses_) == 15
+
+
+@pytest.mark.parametrize("content_prior", [0.0, 5.0])
+def test_a_fit_by_gradients_is_the_same_on_any_number_of_threads(content_prior):
+    # Few users and many factors: the eigenvalues lie close, and one part holds all rows of a side.
+    rng = np.random.default_rng(0)
+    pairs = zip(rng.integers(200, size=6000).tolist(), rng.integers(2000, size=6000).tolist(), strict=True)
+    events = Interactions.from_table(list(pairs))
+    texts = rng.normal(size=(events.n_items, 100)).astype(np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    fits = []
+    for n_threads in (1, 2):
+        with thread_limit(n_threads):
+            als = ALSFactorizer(solver="cg", content_prior=content_prior, sweeps=5, progress=False)
+            fits.append(als.fit(events, texts))
+    np.testing.assert_allclose(fits[1].item_vectors_, fits[0].item_vectors_, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(fits[1].user_vectors_, fits[0].user_vectors_, rtol=0, atol=1e-5)
