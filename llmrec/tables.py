@@ -69,8 +69,9 @@ def read_events(
     read = _renamed(read, columns, EVENT_COLUMNS, "events", strict)
     _require(read, ("user", "item"), "events")
     weights = _numbers(read.get("weight"), "weight")
-    if weights is not None and np.any(weights <= 0):
-        position = int(np.argmax(weights <= 0))
+    # What float32 rounds to 0 counts as 0.
+    if weights is not None and np.any(is_low := weights.astype(np.float32) <= 0):
+        position = int(np.argmax(is_low))
         raise DataError(
             f"event {position} has weight {weights[position]:g}; weights are confidences, all above 0. "
             "Leave such events out, or use a 'rating' column for dislikes."

@@ -182,7 +182,7 @@ def test_weight_that_is_no_finite_number(weight):
         read_events([("ann", "tea", 1.0), ("ann", "jam", weight)])
 
 
-@pytest.mark.parametrize("weight", [0, -1, -0.5])
+@pytest.mark.parametrize("weight", [0, -1, -0.5, 1e-50])
 def test_weight_not_above_zero(weight):
     with pytest.raises(DataError, match=f"event 1 has weight {weight}.*above 0"):
         read_events([("ann", "tea", 1.0), ("ann", "jam", weight)])

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from llmrec.base import FloatArray
+from llmrec.threads import one_blas_thread
 
 __all__ = ["solution_parts", "solve_rows", "squared_loss"]
 
@@ -63,7 +63,7 @@ def solve_rows(
     wanted = roots if targets is None else roots * targets
     centres = np.zeros((weights.shape[0], dim)) if prior is None else prior.astype(np.float64) @ basis
     solution = centres.copy()
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         for rows in _chunks(np.diff(weights.indptr), dim):
             entries, held = _padded_entries(weights.indptr, rows)
             design = rotated[indices[entries]] * np.where(held, roots[entries], 0)[..., None]
