@@ -22,7 +22,7 @@ from timing import Times, arguments, latencies, report
 from llmrec import ALSFactorizer
 from llmrec.base import OnlineState
 from llmrec.catalogue import Catalogue
-from llmrec.factorizers import Popularity, SequenceRules
+from llmrec.factorizers import Popularity, SequenceRules, UserKNN
 from llmrec.fusers import WeightedFuser
 from llmrec.interactions import Events, IdTable, Interactions
 from llmrec.live_model import LiveModel
@@ -153,6 +153,7 @@ class Newcomers:
         als = fitted(self.interactions, factors)
         self.popularity = Popularity(half_life=30).fit(self.interactions)
         self.rules = SequenceRules().fit(self.interactions)
+        self.neighbours = UserKNN(weighting="bm25").fit(self.interactions)
         self.texts = np.random.default_rng(2).standard_normal((n, factors), dtype=np.float32)
         self.updater = SGDUpdater()
         self.live = LiveModel(
@@ -178,6 +179,7 @@ class Newcomers:
         interactions, events = self.interactions, self._timed(kind, "ids", lambda: self._event(user, item))
         self._timed(kind, "Interactions.append", lambda: interactions.append(events))
         self._timed(kind, "Popularity", lambda: self.popularity.partial_fit(interactions, events))
+        self._timed(kind, "UserKNN", lambda: self.neighbours.partial_fit(interactions, events))
         self._timed(kind, "SGD", lambda: self._step(events))
         if has_new_item:
             self._timed(kind, "text vector", self._extend)

@@ -126,6 +126,15 @@ class GrowingRows(sparse.csr_array):  # type: ignore[misc]
         """Return it as a ``csr_array``, which a model folder takes."""
         return sparse.csr_array((self.data, self.indices, self.indptr), shape=self.shape)
 
+    def resize(self, *shape: Any) -> None:
+        """Take another shape, ``resize(n_rows, n_columns)``; to grow costs O(new rows), amortised."""
+        n_rows, n_columns = shape[0] if len(shape) == 1 else shape
+        if self._slots is None or n_rows < self.shape[0] or n_columns < self.shape[1]:
+            super().resize(*shape)
+            return
+        self._with_room(n_rows, 0)
+        self._shape = (n_rows, n_columns)
+
     def replace(self, rows: Any, replacements: Any) -> None:
         """Replace some rows; those past the end extend it. Of a row that comes twice the last counts."""
         is_ready = type(replacements) is sparse.csr_array and replacements.dtype == np.float32

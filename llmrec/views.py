@@ -377,7 +377,12 @@ class FactorView(View):
     def item_vectors(self, interactions: Interactions, rows: IntArray | None = None) -> ViewVectors:
         """Return item vectors; the support of an item is its number of events."""
         wanted = np.arange(interactions.n_items, dtype=np.int32) if rows is None else rows
-        vectors = take_rows(self.factorizer.item_vectors(), wanted)
+        vectors = self.factorizer.item_vectors()
+        # A whole filter may be most of what a model takes. What changes rows in place, dense ones and rows
+        # that grow, is copied all the same: who gets it must not see the next event.
+        is_whole = rows is None and type(vectors) is sparse.csr_array and vectors.shape[0] == len(wanted)
+        if not is_whole:
+            vectors = take_rows(vectors, wanted)
         support = np.ones(len(wanted), dtype=np.float32)
         if self.kind != "popularity":
             counts = interactions.counts_of_items(wanted).astype(np.float32)

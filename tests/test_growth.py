@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmrec.base import OnlineState
-from llmrec.factorizers import ALSFactorizer, Popularity
+from llmrec.factorizers import ALSFactorizer, Popularity, UserKNN
 from llmrec.interactions import Events, IdTable, Interactions
 from llmrec.updaters import SGDUpdater
 from llmrec.views import FactorView
@@ -46,6 +46,15 @@ def popularity(n):
     return interactions, lambda event: factorizer.partial_fit(interactions, event)
 
 
+def neighbours(**settings):
+    def part(n):
+        interactions = world(n)
+        factorizer = UserKNN(**settings).fit(interactions)
+        return interactions, lambda event: factorizer.partial_fit(interactions, event)
+
+    return part
+
+
 def gradients(n):
     interactions, model, updater = world(n), model_of(n), SGDUpdater()
 
@@ -80,7 +89,11 @@ def peak_bytes(part, n, *, is_item):
 
 
 @pytest.mark.parametrize("is_item", [False, True], ids=["new user", "new item"])
-@pytest.mark.parametrize("part", [popularity, gradients, view])
+@pytest.mark.parametrize(
+    "part",
+    [popularity, neighbours(), neighbours(weighting="bm25", popularity_exponent=0.5), gradients, view],
+    ids=["popularity", "neighbours", "weighted neighbours", "gradients", "view"],
+)
 def test_an_event_takes_no_memory_by_the_catalogue(part, is_item):
     """A copy, a mask or a count of all items would take more than a byte an item."""
     peak_bytes(part, SMALL, is_item=is_item)

@@ -11,6 +11,7 @@ from llmrec import ALSFactorizer, ItemKNN, Popularity, Recommender, TextView, Tf
 from llmrec.base import ContentFactorizer, Encoder
 from llmrec.catalogue import Catalogue
 from llmrec.errors import DataError, MissingColumnError, NotFittedError, ParameterError
+from llmrec.factorizers import UserKNN
 from llmrec.interactions import Histories, IdTable, Interactions, rows_of_events
 from llmrec.tables import ItemTable, read_events, read_items
 from llmrec.updaters import FoldInUpdater
@@ -188,6 +189,27 @@ def test_support_of_behaviour_is_the_number_of_events():
     assert not items.vectors[3].any()
     queries = view.query_vectors(Histories.of([[0, 1], []], n_columns=4))
     assert queries.support.tolist() == [2, 0]
+
+
+def test_all_rows_of_a_sparse_model_are_not_copied_and_stay_as_they_were():
+    known = Interactions.from_table([("u", "a"), ("u", "b"), ("v", "b"), ("v", "c")])
+    view = FactorView("neighbours", UserKNN().fit(known))
+    whole = view.item_vectors(known).vectors
+    assert np.shares_memory(whole.data, view.factorizer.item_vectors().data)
+    before = whole.toarray()
+    for user in ("u", "v"):
+        events = rows_of_events(read_events([(user, "d"), (user, "a")]), known.users, known.items)
+        known.append(events)
+        view.learn(known, events)
+        later = view.item_vectors(known)
+        # Rows that grow are handed out as they are now.
+        assert not np.shares_memory(later.vectors.data, view.factorizer.item_vectors().data)
+        rows = np.arange(4, dtype=np.int32)
+        np.testing.assert_array_equal(
+            later.vectors.toarray(), view.item_vectors(known, rows).vectors.toarray()
+        )
+        np.testing.assert_array_equal(later.support, view.item_vectors(known, rows).support)
+    np.testing.assert_array_equal(whole.toarray(), before)
 
 
 def test_popularity_supports_everything():

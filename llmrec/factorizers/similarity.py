@@ -13,7 +13,7 @@ from llmrec.errors import DataError, ParameterError
 from llmrec.factorizers.nearest import is_much_work, largest_products, products_of_rows
 from llmrec.interactions import Histories
 from llmrec.validation import check_choice, check_integer, check_matrix, check_number
-from llmrec.vectors import unit_rows
+from llmrec.vectors import grown, unit_rows
 
 __all__ = [
     "Comparison",
@@ -50,6 +50,8 @@ class Comparison:
         Mean ratings, for the adjusted cosine.
     mean_length : float
         Mean sum of weights of a row, for BM25.
+    mean_weight, mean_of_means : float
+        Means of the two over the columns, which columns that come later have.
     """
 
     similarity: str
@@ -58,6 +60,8 @@ class Comparison:
     column_weights: FloatArray
     column_means: FloatArray
     mean_length: float
+    mean_weight: float
+    mean_of_means: float
 
     @classmethod
     def learn(cls, similarity: str, weighting: str | None, shrinkage: float, rows: Histories) -> Comparison:
@@ -67,7 +71,7 @@ class Comparison:
         if weighting is not None:
             check_choice("weighting", weighting, WEIGHTINGS)
         ones, zeros = np.ones(rows.n_columns, np.float32), np.zeros(rows.n_columns, np.float32)
-        learned = cls(similarity, weighting, shrinkage, ones, zeros, 1.0)
+        learned = cls(similarity, weighting, shrinkage, ones, zeros, 1.0, 1.0, 0.0)
         if weighting is not None:
             learned.check_weights_are_compared(f"weighting={weighting!r}")
             weights = rows.weight_matrix()
@@ -75,9 +79,13 @@ class Comparison:
             frequencies = np.log(max(len(rows), 1)) - np.log1p(met)
             frequencies = np.maximum(frequencies, 0).astype(np.float32)
             length = float(weights.sum()) / max(int(np.count_nonzero(np.diff(weights.indptr))), 1)
-            return replace(learned, column_weights=frequencies, mean_length=length or 1.0)
+            mean = float(frequencies.mean()) if len(frequencies) else 1.0
+            return replace(learned, column_weights=frequencies, mean_length=length or 1.0, mean_weight=mean)
         if similarity == "adjusted-cosine":
-            return replace(learned, column_means=_means(_ratings(rows, similarity).T.tocsr()))
+            means = _means(_ratings(rows, similarity).T.tocsr())
+            return replace(
+                learned, column_means=means, mean_of_means=float(means.mean()) if len(means) else 0.0
+            )
         return learned
 
     def check_weights_are_compared(self, name: str) -> None:
@@ -86,12 +94,13 @@ class Comparison:
             raise ParameterError(f"{name} needs similarity 'cosine' or 'dot'; got {self.similarity!r}.")
 
     def with_columns(self, n_columns: int) -> Comparison:
-        """Return the same comparison of rows with more columns; new ones weigh as the mean of the others."""
-        n_new = n_columns - len(self.column_weights)
-        weights, means = (
-            np.concatenate([known, np.full(n_new, known.mean() if len(known) else filler, np.float32)])
-            for known, filler in ((self.column_weights, 1.0), (self.column_means, 0.0))
-        )
+        """Return the same comparison of rows with more columns; new ones weigh as the mean of the others.
+
+        Costs O(new columns), amortised; see :func:`~llmrec.vectors.grown`.
+        """
+        n_known = len(self.column_weights)
+        weights, means = grown(self.column_weights, n_columns), grown(self.column_means, n_columns)
+        weights[n_known:], means[n_known:] = self.mean_weight, self.mean_of_means
         return replace(self, column_weights=weights, column_means=means)
 
     @property

@@ -17,7 +17,7 @@ from llmrec.factorizers.similarity import (
     rated_weights,
 )
 from llmrec.validation import check_fitted, check_integer, check_matrix, check_number
-from llmrec.vectors import replace_rows, scale_rows, take_rows
+from llmrec.vectors import grown, replace_rows, scale_rows, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -138,6 +138,8 @@ class UserKNN(ContentFactorizer):
             self.events_ = audiences
             audiences = self._spread(rows)
         self.item_scale_ = column_scale(np.asarray(audiences.sum(axis=1)).ravel(), exponent)
+        scales = self.item_scale_[self.item_scale_ > 0]
+        self.mean_scale_ = float(scales.mean()) if len(scales) else 1.0
         self.audiences_ = scale_rows(audiences, self.item_scale_)
         self.profiles_ = self._profiles(histories)
         return self
@@ -238,11 +240,11 @@ class UserKNN(ContentFactorizer):
 
     def _make_room(self, n_items: int) -> None:
         """Give new items columns of mean weight."""
-        new = n_items - len(self.item_scale_)
-        if new <= 0:
+        n_known = len(self.item_scale_)
+        if n_items <= n_known:
             return
-        mean = self.item_scale_[self.item_scale_ > 0].mean() if self.item_scale_.any() else np.float32(1)
-        self.item_scale_ = np.concatenate([self.item_scale_, np.full(new, mean, dtype=np.float32)])
+        self.item_scale_ = grown(self.item_scale_, n_items)
+        self.item_scale_[n_known:] = self.mean_scale_
         self.comparison_ = self.comparison_.with_columns(n_items)
         self.profiles_.resize((self.profiles_.shape[0], n_items))
         if self.content_neighbours_ is not None:

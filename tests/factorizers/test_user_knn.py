@@ -115,6 +115,31 @@ def test_new_events_give_what_a_fresh_fit_gives(parameters):
     assert model.item_vectors().shape == (12, before.shape[1])
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weighting": "bm25"},
+        {"weighting": "tf-idf", "popularity_exponent": 0.5},
+        {"similarity": "adjusted-cosine"},
+    ],
+)
+def test_new_items_weigh_as_the_mean_of_those_at_fit(settings):
+    ratings, is_rated = random_ratings(14, 11)
+    known = from_dense(ratings, ratings=ratings, is_met=is_rated)
+    model = UserKNN(5, **settings).fit(known)
+    of_fit = model.comparison_.column_weights, model.comparison_.column_means, model.item_scale_
+    means = [one[one > 0].mean() if one is of_fit[2] else one.mean() for one in of_fit]
+    interactions = known
+    for item in (11, 13, 12):
+        interactions, event = with_new_events(interactions, [(3, item)])
+        model.partial_fit(interactions, event)
+    now = model.comparison_.column_weights, model.comparison_.column_means, model.item_scale_
+    for before, after, mean in zip(of_fit, now, means, strict=True):
+        np.testing.assert_array_equal(after[:11], before)
+        np.testing.assert_allclose(after[11:], mean, rtol=1e-6)
+        assert len(after) == 14
+
+
 def test_new_events_spread_to_items_with_a_like_text():
     texts = unit(np.abs(np.random.default_rng(3).normal(size=(11, 3)))).astype(np.float32)
     known = from_dense(random_weights())

@@ -25,7 +25,7 @@ def thin(n_rows, seed, dim=6):
     st.lists(
         st.tuples(
             st.lists(st.integers(0, 12), max_size=4),
-            st.sampled_from(["none", "data", "rows", "resize", "copy"]),
+            st.sampled_from(["none", "data", "rows", "resize", "widen", "cut", "copy"]),
         ),
         max_size=25,
     )
@@ -47,6 +47,15 @@ def test_any_replacements_give_what_a_dense_matrix_holds(steps):
         elif then == "resize":
             matrix.resize((len(dense) + 1, dense.shape[1]))
             dense = np.vstack([dense, np.zeros((1, dense.shape[1]), np.float32)])
+        elif then == "widen":
+            # Rows to place next have as many columns as the first ones.
+            matrix.resize(len(dense) + 2, dense.shape[1] + 3)
+            np.testing.assert_array_equal(matrix.toarray(), np.pad(dense, [(0, 2), (0, 3)]))
+            matrix.resize(len(dense) + 2, dense.shape[1])
+            dense = np.pad(dense, [(0, 2), (0, 0)])
+        elif then == "cut":
+            matrix.resize((max(1, len(dense) - 1), dense.shape[1]))
+            dense = dense[: max(1, len(dense) - 1)]
         elif then == "copy":
             matrix = copy.deepcopy(matrix)
         assert matrix.shape == dense.shape
@@ -72,6 +81,17 @@ def test_rows_taken_before_a_replacement_stay_as_they_were():
     for seed in range(200):
         matrix.replace(np.array([1, 2]), sparse.csr_array(thin(2, seed)))
     np.testing.assert_array_equal(taken.toarray(), before)
+
+
+def test_growing_moves_no_entry():
+    matrix = GrowingRows(sparse.csr_array(thin(5, 1)))
+    matrix.replace(np.array([1]), sparse.csr_array(thin(1, 2)))
+    before = matrix.toarray()
+    matrix.replace(np.array([1]), sparse.csr_array(thin(1, 2)))
+    slots = matrix.slots()
+    matrix.resize(7, 9)
+    assert np.shares_memory(matrix.slots().data, slots.data)
+    np.testing.assert_array_equal(matrix.toarray(), np.pad(before, [(0, 2), (0, 3)]))
 
 
 def test_dead_entries_are_given_up():
