@@ -32,8 +32,8 @@ def model_of(n):
 
 def newcomer(interactions, *, is_item):
     """Append one event of a new user and a known item, or the other way round."""
-    user = interactions.users.add("new" if not is_item else 0)
-    item = interactions.items.add("new" if is_item else 1)
+    user = interactions.users.add(0 if is_item else f"new {interactions.n_users}")
+    item = interactions.items.add(f"new {interactions.n_items}" if is_item else 1)
     rows = (np.array([row], np.int32) for row in (user, item))
     event = Events(*rows, np.ones(1, np.float32), None, np.array([interactions.last_timestamp]))
     interactions.append(event)
@@ -79,7 +79,8 @@ def view(n):
 def peak_bytes(part, n, *, is_item):
     """Return the memory that an event takes at most, once the buffers have room for it."""
     interactions, learn = part(n)
-    learn(newcomer(interactions, is_item=is_item))
+    for _ in range(2):
+        learn(newcomer(interactions, is_item=is_item))
     tracemalloc.start()
     try:
         learn(newcomer(interactions, is_item=is_item))
