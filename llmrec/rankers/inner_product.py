@@ -152,6 +152,9 @@ class InnerProductRanker(ExactRanker):
                 # Of vectors that are gone too: a bound need not be tight, and this one costs O(rows).
                 changed = row_norms(self.prepare(vectors)).max(initial=0)
                 self._longest = max(longest, float(changed))
+            if self._turns_often():
+                # Once, and here, so that no request waits for it.
+                self._searched()
             return
         n_known = self.items_.shape[0]
         new = np.arange(n_known, max(n_known, int(np.max(rows, initial=-1)) + 1), dtype=np.int32)

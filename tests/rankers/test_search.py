@@ -281,7 +281,8 @@ def test_a_small_catalogue_with_a_large_sparse_part_is_searched_once_it_changes(
     new = JoinedVectors(rng.normal(size=(2, 8)).astype(np.float32), sparse.csr_array(thin[[7, 9]]))
     ranker.rank(items[:2], 5)
     ranker.update(rows, new)
-    assert ranker._searched() is not None
+    # By the update, for the first request after it must not wait.
+    assert ranker._search is not None
     dense = np.vstack([items.toarray(), np.zeros((1, 48), np.float32)])
     dense[rows] = new.toarray()
     queries = items[10:14]
