@@ -99,7 +99,7 @@ def test_momentum_needs_fewer_sweeps_and_never_raises_the_loss():
     )
     assert fast.losses_[5] < plain.losses_[5]
     for als in (fast, reckless):
-        assert all(later <= before * (1 + ROUNDING) for before, later in pairwise(als.losses_))
+        assert all(later <= before * (1 + 1e-5) for before, later in pairwise(als.losses_))
 
 
 @pytest.mark.parametrize("regularization", [0.1, 1.0, 10.0])
@@ -192,7 +192,9 @@ def test_a_nearly_singular_system_is_solved_exactly_all_the_same():
     mass = np.full(1, 25.0)
     expected = solve_rows(histories.weight_matrix(), None, vectors, None, ridge.of(mass, 30))
     found = fold_in_rows(histories, None, vectors, gramian, ridge)
-    np.testing.assert_allclose(vectors @ found[0], vectors @ expected[0], atol=1e-2)
+    # The solutions are large, and cancel: as close as float32 holds them.
+    rounding = (np.abs(vectors) @ np.abs(expected[0])).max() * np.finfo(np.float32).eps
+    np.testing.assert_allclose(vectors @ found[0], vectors @ expected[0], atol=2 * rounding)
 
 
 def test_columns_without_a_vector_are_refused():
