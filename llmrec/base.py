@@ -229,7 +229,7 @@ class FactorModel(Factorizer):
     def known_query_vectors(self, user_rows: IntArray) -> FloatArray:
         """Return the vectors of known users."""
         self._check_fitted()
-        return self.user_vectors_[user_rows]
+        return self.user_vectors_.take(user_rows, axis=0)
 
     @abstractmethod
     def fold_in_items(self, audiences: Histories) -> FloatArray:

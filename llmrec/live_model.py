@@ -40,13 +40,15 @@ class Queries:
     Attributes
     ----------
     vectors : Matrix of shape (n, dim)
-    by_history, by_context : ndarray of bool, shape (n,)
-        Whether a view other than popularity knows something of the history, of the context.
+    by_history : list of bool, one a query
+        Whether a view other than popularity knows something of the history.
+    by_context : bool
+        Whether such a view knows something of the context, which is the same for all.
     """
 
     vectors: Matrix
-    by_history: BoolArray
-    by_context: BoolArray
+    by_history: list[bool]
+    by_context: bool
 
 
 @dataclass
@@ -116,16 +118,15 @@ class LiveModel:
         """Fuse the queries of histories, each with the same text of the moment."""
         views = self.views
         vectors = [view.query_vectors(histories, user_rows, context) for view in views]
-        stands_on = np.zeros(len(histories), dtype=np.float32)
-        by_context = False
+        by_history, by_context = [False] * len(histories), False
         for view, query in zip(views, vectors, strict=True):
+            # A context that the view can read counts as one item more.
             has_read = context is not None and view.knows(context)
             by_context |= has_read
             if view.kind != "popularity":
-                stands_on += query.support - np.float32(1) if has_read else query.support
-        each_by_context = np.empty(len(histories), dtype=np.bool_)
-        each_by_context[:] = by_context
-        return Queries(self.fuser.fuse_queries(vectors), stands_on > 0, each_by_context)
+                support = zip(by_history, query.support.tolist(), strict=True)
+                by_history = [is_known or n > has_read for is_known, n in support]
+        return Queries(self.fuser.fuse_queries(vectors), by_history, by_context)
 
     def rank(
         self,
@@ -134,17 +135,18 @@ class LiveModel:
         k: int,
         exclude: Sequence[IntArray],
         allow: IntArray | None,
-    ) -> list[tuple[IntArray, FloatArray]]:
+    ) -> list[tuple[list[int], FloatArray]]:
         """Return rows and scores for each query; items that no view knows are left out."""
         unknown = self._rows_unknown()
         if len(unknown):
             exclude = [np.concatenate([one, unknown]) for one in exclude]
         rows, scores = self.ranker.rank_for(histories, queries, k, exclude, allow)
-        if not rows.size or rows[:, -1].min() >= 0:
-            return list(zip(rows, scores, strict=True))
-        # What fills a row up stands at its end.
-        n_given = (rows >= 0).sum(axis=1).tolist()
-        return [(rows[place, :n], scores[place, :n]) for place, n in enumerate(n_given)]
+        found = []
+        for own, best in zip(rows.tolist(), scores, strict=True):
+            # What fills a row up stands at its end.
+            n_given = own.index(-1) if own and own[-1] < 0 else len(own)
+            found.append((own[:n_given], best[:n_given]))
+        return found
 
     def _rows_unknown(self) -> IntArray:
         rows = self._unknown_rows

@@ -356,7 +356,7 @@ class Recommender(Component):
         model = self._fitted()
         k = check_integer("k", k, minimum=1)
         _check_request(user, history, context, "recommend")
-        if not isinstance(exclude_seen, bool | np.bool_):
+        if not isinstance(exclude_seen, (bool, np.bool_)):
             raise ParameterError(f"exclude_seen must be True or False, got {exclude_seen!r}.")
         with model.lock.reading():
             request = _Request(model, k, context, exclude_seen, self.unknown_users)
@@ -488,7 +488,7 @@ class Recommender(Component):
             row = model.interactions.items.row(item, "item", UnknownItemError)
             unwanted = self._rows(model, exclude, "exclude", ignore=True)
             rows, scores = model.rank_similar(row, k, unwanted, self._allowed(model, candidates, where))
-            return _answer(model, None, rows, scores, "similar")
+            return _answer(model, None, rows.tolist(), scores, "similar")
 
     def search(
         self,
@@ -521,7 +521,7 @@ class Recommender(Component):
                 allow = np.empty(0, dtype=np.int32)
             unwanted = self._rows(model, exclude, "exclude", ignore=True)
             rows, scores = model.rank_search(query, k, unwanted, allow)
-            return _answer(model, None, rows, scores, "search")
+            return _answer(model, None, rows.tolist(), scores, "search")
 
     def explain(
         self,
@@ -571,7 +571,7 @@ class Recommender(Component):
                 user_rows = np.array([model.interactions.users.get(user)], dtype=np.int32)
                 histories = model.interactions.histories(user_rows)
             queries = model.queries(histories, user_rows, context)
-            basis = _BASES[bool(queries.by_history[0]), bool(queries.by_context[0])]
+            basis = _BASES[queries.by_history[0], queries.by_context]
             if basis != "popular":
                 return explain(model, user, row, histories, user_rows, context, basis)
             request = _Request(model, 1, context, False, self.unknown_users)
@@ -800,16 +800,15 @@ class _Request:
         queries = self.model.queries(histories, user_rows, self.context)
         exclude = self._excluded(histories)
         ranked = self.model.rank(histories, queries.vectors, self.k, exclude, self.allow)
-        bases = zip(queries.by_history.tolist(), queries.by_context.tolist(), strict=True)
-        ids = self.model.interactions.items.ids
         answers = []
-        for user, (rows, scores), (by_history, by_context), excluded in zip(
-            users, ranked, bases, exclude, strict=True
+        for user, (rows, scores), by_history, excluded in zip(
+            users, ranked, queries.by_history, exclude, strict=True
         ):
-            if not (by_history or by_context):
-                rows, scores = self._popular(user, excluded)
-            basis = _BASES[by_history, by_context]
-            answers.append(Recommendations([ids[row] for row in rows.tolist()], scores, user, basis))
+            basis = _BASES[by_history, queries.by_context]
+            if basis == "popular":
+                popular, scores = self._popular(user, excluded)
+                rows = popular.tolist()
+            answers.append(_answer(self.model, user, rows, scores, basis))
         return answers
 
     def _excluded(self, histories: Histories) -> list[IntArray]:
@@ -847,10 +846,10 @@ def _check_request(user: Any, history: Any, context: Any, method: str) -> None:
 
 
 def _answer(
-    model: LiveModel, user: Hashable | None, rows: IntArray, scores: FloatArray, basis: str
+    model: LiveModel, user: Hashable | None, rows: list[int], scores: FloatArray, basis: str
 ) -> Recommendations:
     ids = model.interactions.items.ids
-    return Recommendations([ids[row] for row in rows.tolist()], scores, user, basis)
+    return Recommendations([ids[row] for row in rows], scores, user, basis)
 
 
 def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:

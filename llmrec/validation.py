@@ -136,7 +136,8 @@ def check_matrix(matrix: Any, name: str, dim: int | None = None) -> Matrix:
         raise DataError(f"{name} must have two dimensions (rows, dim), got shape {checked.shape}.")
     if dim is not None and checked.shape[1] != dim:
         raise DataError(f"{name} must have {dim} columns, got {checked.shape[1]}.")
-    if not np.isfinite(values).all():
+    # Where the sum of squares is finite, all are; where it is not, it may have overflown.
+    if not math.isfinite(np.vdot(values, values)) and not np.isfinite(values).all():
         raise DataError(f"{name} holds NaN or infinite values.")
     return checked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -98,21 +99,38 @@ class ConcatFuser(Fuser):
         widths = [
             0 if thin else view.vectors.shape[1] for view, thin in zip(views, self.is_sparse_, strict=True)
         ]
-        n_front = self._has_offsets + len(views)
-        front = np.empty((len(weights), n_front + sum(widths)), dtype=np.float32)
-        front[:, : self._has_offsets] = 1
-        thin, start = [], n_front
+        first = int(self._has_offsets)
+        start = first + len(views)
+        front = np.empty((len(weights), start + sum(widths)), dtype=np.float32)
+        front[:, :first] = 1
+        thin = []
         for position, view in enumerate(views):
-            mean, scale = self._standardised(position, view)
-            scale = scale * weights[:, position]
-            np.multiply(-mean, scale, out=front[:, self._has_offsets + position])
             if self.is_sparse_[position]:
+                mean, scale = self._standardised(position, view)
+                scale = scale * weights[:, position]
+                np.multiply(-mean, scale, out=front[:, first + position])
                 thin.append((view.vectors, scale))
-                continue
-            vectors = view.vectors.toarray() if sparse.issparse(view.vectors) else view.vectors
-            np.multiply(vectors, scale[:, None], out=front[:, start : start + widths[position]])
-            start += widths[position]
+            else:
+                self._write_dense(position, view, (weights, position, front, first + position, start))
+                start += widths[position]
         return JoinedVectors(front, _side_by_side(thin)) if thin else front
+
+    def _write_dense(self, position: int, view: ViewVectors, to: tuple[Any, ...]) -> None:
+        """Write a dense view's queries, scaled, and minus their mean scores to where the kernels are told."""
+        kernels, vectors = _kernels(), view.vectors
+        if self._are_few(position, vectors):
+            means, covariance = self.means_[position], self.covariances_[position]
+            kernels.standardise(vectors, means, covariance, view.support, *to)
+        else:
+            mean, scale = self._standardised(position, view)
+            full = vectors.toarray() if sparse.issparse(vectors) else vectors
+            kernels.standardise_by(full, mean, scale, *to)
+
+    def _are_few(self, position: int, queries: Matrix) -> bool:
+        """Say whether the moments of these queries are computed one by one."""
+        if self.samples_[position] is not None or sparse.issparse(queries):
+            return False
+        return len(queries) <= _FEW_QUERIES and queries.shape[1] <= _FEW_COLUMNS
 
     def score_weights(
         self, items: Sequence[ViewVectors], queries: Sequence[ViewVectors]
@@ -146,8 +164,8 @@ class ConcatFuser(Fuser):
 
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
         """Return ``(n_queries, n_views)``: how much each view counts for each query."""
-        weights = np.array([[self.weights_[view.name] for view in views]], dtype=np.float32)
-        return weights.repeat(len(views[0].support), axis=0)
+        n_queries, own = len(views[0].support), [self.weights_[view.name] for view in views]
+        return np.array([own] * n_queries, dtype=np.float32).reshape(n_queries, len(own))
 
     def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
         """Return how much each view counts for each item, ``(n_items, n_views)``, and what it gets on top."""
@@ -155,10 +173,8 @@ class ConcatFuser(Fuser):
 
     def _standardised(self, position: int, queries: ViewVectors) -> tuple[FloatArray, FloatArray]:
         """Return each query's mean score and one over its deviation; 0 where all scores are alike."""
-        from llmrec.kernels.dense_queries import unit_scales
-
         mean, deviation = self._moments(position, queries.vectors)
-        return mean, unit_scales(mean, deviation, queries.support)
+        return mean, _kernels().unit_scales(mean, deviation, queries.support)
 
     def _moments(self, position: int, queries: Matrix) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of each query's scores over a view's items."""
@@ -175,10 +191,8 @@ class ConcatFuser(Fuser):
             if sample is None:
                 return covariance_moments(queries, means, covariance)
             queries = queries.toarray()
-        elif sample is None and len(queries) <= _FEW_QUERIES and queries.shape[1] <= _FEW_COLUMNS:
-            from llmrec.kernels.dense_queries import dense_moments
-
-            return dense_moments(queries, means, covariance)
+        elif self._are_few(position, queries):
+            return _kernels().dense_moments(queries, means, covariance)
         # In float64: rounded in float32, a mean far above its deviation would depend on the batch.
         doubles = queries.astype(np.float64)
         mean = (doubles @ means).astype(np.float32)
@@ -213,6 +227,14 @@ class ConcatFuser(Fuser):
                     f"{nearest(name, names)}"
                 )
         return {name: check_number(f"the weight of {name}", given.get(name, 1.0), 0) for name in names}
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> Any:
+    # An import statement takes a fifth of the time of one query, though the module is there.
+    from llmrec.kernels import dense_queries
+
+    return dense_queries
 
 
 class _Spread:

@@ -212,15 +212,15 @@ def _check_vectors(vectors: Any, name: str) -> Matrix:
 
 def finite_scores(scores: npt.NDArray[np.float64]) -> FloatArray:
     """Return float32 scores; -inf marks what is excluded."""
-    check_range(scores)
+    check_range(scores.max(initial=-np.inf))
     return scores.astype(np.float32)
 
 
-def check_range(scores: npt.NDArray[Any]) -> None:
-    """Refuse scores that float32 cannot hold."""
-    if scores.size and scores.max() > _LARGEST_SCORE:
+def check_range(best: float) -> None:
+    """Refuse a best score that float32 cannot hold."""
+    if best > _LARGEST_SCORE:
         raise DataError(
-            f"a score of {scores.max():.3g} is beyond the range of float32; scale the item vectors down."
+            f"a score of {best:.3g} is beyond the range of float32; scale the item vectors down."
         )
 
 

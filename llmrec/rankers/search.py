@@ -47,7 +47,10 @@ _NO_ROWS = RowSlots(
     np.empty(0, dtype=np.int32),
     np.empty(0, dtype=np.float32),
 )
-_NO_ENTRIES = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
+_NOTHING = np.empty(0, dtype=np.int32)
+_NO_ENTRIES = (_NOTHING, np.empty(0, dtype=np.float32))
+# The mask of allowed rows, where all are.
+_EVERYTHING = np.empty(0, dtype=np.bool_)
 
 Found = tuple["IntArray", "FloatArray"]
 """The best rows of one query and their scores, best first and equal scores by row."""
@@ -145,9 +148,8 @@ class ItemSearch:
         ``allowed`` is ascending, without repeats and within the catalogue.
         """
         n_queries, n_items = queries.shape[0], self.items.shape[0]
-        nothing = np.empty(0, dtype=np.int32)
-        unwanted = [nothing] * n_queries if exclude is None else [_ordered(one) for one in exclude]
-        asked = _Asked(*_parts(queries, self.dense.shape[1]), k, unwanted, np.empty(0, dtype=np.bool_))
+        unwanted = [_NOTHING] * n_queries if exclude is None else [_ordered(one) for one in exclude]
+        asked = _Asked(*_parts(queries, self.dense.shape[1]), k, unwanted, _EVERYTHING)
         safe = self.codes.is_safe and self.longest_thin < _HUGE
         if allowed is not None and (len(allowed) * _FEW_ALLOWED <= n_items or not safe):
             return [self._all_of(asked, query, allowed) for query in range(n_queries)]
@@ -175,7 +177,7 @@ class ItemSearch:
             room = max(2 * asked.k + _FEW_CANDIDATES, _LEAST_ROOM)
             found = codes.best(self.dense, asked.dense, asked.unwanted[0], asked.allowed, asked.k, room)
             if found is not None:
-                check_range(found[1][:1])
+                check_range(max(found[1][:1].tolist(), default=-np.inf))
                 return found
         return self._scan(asked)[0]
 
@@ -291,7 +293,9 @@ def _buffer(name: str, size: int, dtype: Any) -> npt.NDArray[Any]:
 
 
 def _ordered(rows: IntArray) -> IntArray:
-    return np.sort(np.asarray(rows, dtype=np.int32))
+    ordered = np.array(rows, dtype=np.int32)
+    ordered.sort()
+    return ordered
 
 
 def _parts(queries: Matrix, n_dense: int) -> tuple[DoubleArray, list[tuple[IntArray, FloatArray]] | None]:
