@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -566,6 +566,14 @@ class Interactions:
         return cls(state["users"], state["items"], Events(*(state[name] for name in _EVENT_COLUMNS)))
 
 
+@lru_cache(maxsize=1)
+def _kernels() -> Any:
+    # An import statement takes as long as a kernel's work for one event, though the module is there.
+    from llmrec.kernels import row_index
+
+    return row_index
+
+
 class _RowIndex:
     """Positions of events by the row they belong to: sorted for the first ones, chained for later ones."""
 
@@ -584,13 +592,12 @@ class _RowIndex:
     def append(self, rows: IntArray) -> None:
         if not len(rows):
             return
-        from llmrec.kernels.row_index import chain
-
         n_rows, start = int(rows.max()) + 1, len(self._before)
         self._counts = grown(self._counts, n_rows)
         self._last = grown(self._last, len(self._counts))
         self._before = grown(self._before, start + len(rows))
-        chain(np.ascontiguousarray(rows, dtype=np.int32), start, self._counts, self._last, self._before)
+        own = np.ascontiguousarray(rows, dtype=np.int32)
+        _kernels().chain(own, start, self._counts, self._last, self._before)
 
     def counts(self, n_rows: int) -> npt.NDArray[np.int64]:
         self._counts = grown(self._counts, n_rows)
@@ -601,7 +608,9 @@ class _RowIndex:
         counts = self._counts
         if not len(counts):
             return np.zeros(len(rows), dtype=np.int64)
-        return np.where((rows >= 0) & (rows < len(counts)), counts[np.minimum(rows, len(counts) - 1)], 0)
+        known: npt.NDArray[np.int64] = counts.take(rows, mode="clip")
+        known *= (rows >= 0) & (rows < len(counts))
+        return known
 
     def gather(self, rows: IntArray | None, n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return indptr and the event positions of some rows, or of all, in order."""
@@ -610,14 +619,12 @@ class _RowIndex:
             return np.array([0, end - start], dtype=np.int64), self._order[start:end]
         if not len(self._before):
             return self._gather_first(rows, n_rows)
-        from llmrec.kernels.row_index import collect
-
         wanted = np.ascontiguousarray(np.arange(n_rows) if rows is None else rows, dtype=np.int32)
-        indptr = np.zeros(len(wanted) + 1, dtype=np.int64)
-        np.cumsum(self.counts_of(wanted), out=indptr[1:])
+        indptr = np.empty(len(wanted) + 1, dtype=np.int64)
+        _kernels().measure(wanted, self._counts, indptr)
         positions = np.empty(indptr[-1], dtype=np.int64)
         sorted_part = (self._indptr, self._order)
-        collect(wanted, sorted_part, self._last, self._before, indptr, positions)
+        _kernels().collect(wanted, sorted_part, self._last, self._before, indptr, positions)
         return indptr, positions
 
     def _has_first_only(self, row: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from llmrec.interactions import Histories, Interactions, rows_of_events
 from llmrec.lock import ReadWriteLock
 from llmrec.rankers.exact import top_columns
 from llmrec.tables import EventTable, ItemTable
-from llmrec.vectors import dot, grown, row_norms, take_rows, unit_rows
+from llmrec.vectors import distinct, dot, grown, row_norms, take_rows, unit_rows
 from llmrec.views import FactorView, TextView, View, content_view
 
 __all__ = ["LiveModel", "Queries"]
@@ -231,7 +232,7 @@ class LiveModel:
                 # Also where a component of the caller's failed half-way: what is known and the index agree.
                 self._unknown_rows = None
                 touched.append(np.arange(first_new, self.interactions.n_items, dtype=np.int32))
-                self._index_again(np.unique(np.concatenate(touched)).astype(np.int32))
+                self._index_again(distinct(np.concatenate(touched)))
 
     def _add_items(
         self, items: ItemTable, texts: Sequence[str], vectors: Sequence[Matrix], touched: list[IntArray]
@@ -264,13 +265,9 @@ class LiveModel:
         items = [view.item_vectors(self.interactions, rows) for view in self.views]
         self.ranker.update(rows, self.fuser.fuse_items(items))
         self._describe(rows, items)
-        known = _any_present(items)
-        n_before = len(self._unknown)
         # New rows are all among those indexed again.
         self._unknown = grown(self._unknown, self.interactions.n_items)
-        if not known.all() or self._unknown[rows[rows < n_before]].any():
-            self._unknown_rows = None
-        self._unknown[rows] = ~known
+        self._unknown[rows] = ~_any_present(items)
 
     # -- files ---------------------------------------------------------------------------------------------
 
@@ -301,4 +298,4 @@ class LiveModel:
 def _any_present(views: Sequence[ViewVectors]) -> BoolArray:
     """Return which rows some view knows; popularity alone knows all."""
     telling = [view.present for view in views if view.kind != "popularity"]
-    return np.asarray(np.logical_or.reduce(telling or [view.present for view in views]))
+    return reduce(np.logical_or, telling or [view.present for view in views])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -21,6 +22,7 @@ __all__ = [
     "column_means",
     "copied",
     "csr_of",
+    "distinct",
     "dot",
     "grown",
     "join_columns",
@@ -35,6 +37,7 @@ __all__ = [
 
 
 _LARGEST_GATHER = 1 << 21
+_FEW_ROWS = 64
 # Entries of a sparse matrix at a time, where all at once would take several times the memory of the matrix.
 _PIECE = 1 << 20
 # So many sparse queries are made dense.
@@ -309,28 +312,38 @@ def grown(array: Array, n_rows: int) -> Array:
     n_old = array.shape[0]
     if n_rows <= n_old:
         return array
-    buffer: Any = array.base
-    has_room = (
-        isinstance(buffer, _Room)
-        and buffer.shape[1:] == array.shape[1:]
-        and buffer.shape[0] >= n_rows
-        and buffer.ctypes.data == array.ctypes.data
-        and buffer.strides == array.strides
-    )
-    if not has_room:
-        buffer = _Room((max(n_rows, 2 * n_old, 16), *array.shape[1:]), dtype=array.dtype)
-        buffer[:n_old] = array
-        buffer[n_old:] = 0
-    return cast(Array, _plain_view(buffer, n_rows))
+    room: Any = array.base
+    if not (type(room) is _Room and room.latest() is array and len(room) >= n_rows):
+        room = _Room((max(n_rows, 2 * n_old, 16), *array.shape[1:]), dtype=array.dtype)
+        room[:n_old] = array
+        room[n_old:] = 0
+    return cast(Array, room.first(n_rows))
 
 
 class _Room(np.ndarray):
-    """A buffer that :func:`grown` made: its rows past those handed out belong to nobody else."""
+    """A buffer that :func:`grown` made: its rows past those of the latest view belong to nobody else."""
+
+    latest: Callable[[], Any]
+
+    def first(self, n_rows: int) -> Any:
+        """Return the first rows as an ordinary array whose base is the buffer itself."""
+        rows = np.ndarray((n_rows, *self.shape[1:]), self.dtype, self, strides=self.strides)
+        self.latest = weakref.ref(rows)
+        return rows
 
 
-def _plain_view(buffer: Any, n_rows: int) -> Any:
-    """Return the first rows as an ordinary array whose base is the buffer itself."""
-    return np.ndarray((n_rows, *buffer.shape[1:]), buffer.dtype, buffer, strides=buffer.strides)
+def distinct(rows: npt.NDArray[np.integer[Any]]) -> IntArray:
+    """Return row numbers in ascending order, each once.
+
+    Examples
+    --------
+    >>> distinct(np.array([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    # Those of one event; np.unique takes several times as long.
+    if len(rows) <= _FEW_ROWS:
+        return np.array(sorted(set(rows.tolist())), dtype=np.int32)
+    return np.unique(rows).astype(np.int32)
 
 
 def take_rows(vectors: Matrix, rows: IntArray) -> Matrix:
@@ -339,12 +352,9 @@ def take_rows(vectors: Matrix, rows: IntArray) -> Matrix:
     if n_rows == 0:
         empty = np.zeros((len(rows), vectors.shape[1]), dtype=np.float32)
         return sparse.csr_array(empty) if sparse.issparse(vectors) else empty
-    taken = vectors[np.minimum(rows, n_rows - 1)]
-    return (
-        taken
-        if not len(rows) or rows.max() < n_rows
-        else scale_rows(taken, (rows < n_rows).astype(np.float32))
-    )
+    if rows.max(initial=-1) < n_rows:
+        return vectors[rows]
+    return scale_rows(vectors[np.minimum(rows, n_rows - 1)], (rows < n_rows).astype(np.float32))
 
 
 def replace_rows(vectors: Matrix, rows: IntArray, replacements: Matrix) -> Matrix:

@@ -383,13 +383,12 @@ class FactorView(View):
         is_whole = rows is None and type(vectors) is sparse.csr_array and vectors.shape[0] == len(wanted)
         if not is_whole:
             vectors = take_rows(vectors, wanted)
-        support = np.ones(len(wanted), dtype=np.float32)
-        if self.kind != "popularity":
-            counts = interactions.counts_of_items(wanted).astype(np.float32)
-            if isinstance(self.factorizer, ContentFactorizer):
-                counts = self.factorizer.item_support(counts, wanted)
-            support = counts * (row_norms(vectors) > 0).astype(np.float32)
-        return ViewVectors(self.name, self.kind, vectors, support)
+        if self.kind == "popularity":
+            return ViewVectors(self.name, self.kind, vectors, np.ones(len(wanted), dtype=np.float32))
+        counts = interactions.counts_of_items(wanted).astype(np.float32)
+        if isinstance(self.factorizer, ContentFactorizer):
+            counts = self.factorizer.item_support(counts, wanted)
+        return ViewVectors(self.name, self.kind, vectors, counts * (row_norms(vectors) > 0))
 
     def query_vectors(
         self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None

@@ -25,7 +25,7 @@ from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
 from llmrec.progress import progress_bar
 from llmrec.threads import one_blas_thread
 from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
-from llmrec.vectors import replace_rows, row_norms, take_rows
+from llmrec.vectors import distinct, replace_rows, row_norms, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -282,12 +282,12 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             return np.empty(0, dtype=np.int32)
         self.content_ = replace_rows(self.content_, item_rows, content)
         self.resize(len(self.user_vectors_), int(item_rows.max()) + 1)
-        blank = np.unique(item_rows[row_norms(self.item_vectors_[item_rows]) == 0])
+        blank = distinct(item_rows[row_norms(self.item_vectors_[item_rows]) == 0])
         placed = take_rows(self.content_, blank) @ self.text_map_
         if self.feedback == "explicit":
             placed = with_item_bias(placed, np.zeros(len(blank), dtype=np.float32))
         self.set_item_vectors(blank, placed)
-        return blank.astype(np.int32)
+        return blank
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
         """Return each item's events, and 1 at least for an item whose text is read."""
@@ -299,6 +299,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     def resize(self, n_users: int, n_items: int) -> None:
         """Make room for new users and items; their vectors start at zero. Costs O(new rows), amortised."""
         check_fitted(self, "item_vectors_")
+        if n_users <= len(self.user_vectors_) and n_items <= len(self.item_vectors_):
+            return
         right = {side: gramian for side in _SIDES if (gramian := self._known_gramian(side)) is not None}
         super().resize(n_users, n_items)
         for side, gramian in right.items():
@@ -503,7 +505,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         if gramian is None:
             kept[rows] = vectors
             return
-        touched = np.unique(rows)
+        touched = distinct(rows)
         before = kept[touched]
         kept[rows] = vectors
         gramian.replace(before, kept[touched])

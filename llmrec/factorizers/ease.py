@@ -15,7 +15,7 @@ from llmrec.factorizers.nearest import add_gram
 from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
 from llmrec.factorizers.similarity import within
 from llmrec.validation import check_fitted, check_matrix, check_number
-from llmrec.vectors import replace_rows, row_norms, take_rows
+from llmrec.vectors import distinct, replace_rows, row_norms, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -198,7 +198,7 @@ class EASE(ContentFactorizer):
         """Regress the new items among ``events`` on the items known at ``fit``; return their rows."""
         check_fitted(self, "item_vectors_")
         width = self.item_vectors_.shape[1]
-        rows = np.unique(events.item_rows[events.item_rows >= width]).astype(np.int32)
+        rows = distinct(events.item_rows[events.item_rows >= width])
         if len(rows):
             targets = self._shared_weights(interactions, rows, width)
             if self.content_ is not None:

@@ -122,10 +122,9 @@ class Gramian:
 
     def replace(self, before: FloatArray, after: FloatArray) -> None:
         """Take note that some vectors, ``(n, >= dim)``, were ``before`` and are ``after``."""
-        old, new = (some[:, : self.dim].astype(np.float64) @ self.basis for some in (before, after))
-        self.drift += new.T @ new - old.T @ old
-        first = 2 * self.space.shape[1]
-        self.space[first : first + self.dim, : self.dim] = self.drift
+        from llmrec.kernels.gramian import drift
+
+        drift(before, after, self.basis, self.drift, self.space)
         self._n_changes += len(before)
 
     def follow(self, vectors: FloatArray) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from llmrec.base import Factorizer, FloatArray, IntArray, ViewKind
 from llmrec.errors import DataError
 from llmrec.validation import check_fitted, check_number
-from llmrec.vectors import grown
+from llmrec.vectors import distinct, grown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -93,11 +93,11 @@ class Popularity(Factorizer):
         self.counts_ = grown(self.counts_, interactions.n_items)
         self.item_vectors_ = grown(self.item_vectors_, interactions.n_items)
         faded = self._move_reference(events)
-        items = np.unique(events.item_rows).astype(np.int32)
+        items = distinct(events.item_rows)
         decayed = _decayed_weights(events, self.half_life_, self.reference_time_)
         np.add.at(self.counts_, events.item_rows, decayed)
         self.item_vectors_[items] = _logs(self.counts_[items])
-        return items if faded is None else np.union1d(items, faded).astype(np.int32)
+        return items if faded is None else distinct(np.concatenate([items, faded]))
 
     def _move_reference(self, events: Events) -> IntArray | None:
         """Move the reference time on if that is due; return the items whose vectors that changes."""

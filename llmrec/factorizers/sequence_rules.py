@@ -12,7 +12,7 @@ from llmrec.base import Factorizer, FloatArray, IntArray
 from llmrec.factorizers.nearest import chunked_rows
 from llmrec.factorizers.similarity import column_scale, entries_apart, within
 from llmrec.validation import check_fitted, check_integer, check_number
-from llmrec.vectors import csr_of, grown, replace_rows, scale_rows, take_rows
+from llmrec.vectors import csr_of, distinct, grown, replace_rows, scale_rows, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -100,7 +100,7 @@ class SequenceRules(Factorizer):
             return np.empty(0, dtype=np.int32)
         users, n_new = np.unique(events.user_rows, return_counts=True)
         histories = interactions.histories(users.astype(np.int32))
-        moved = np.unique(events.item_rows).astype(np.int32)
+        moved = distinct(events.item_rows)
         added = self._rules(histories, histories.lengths - n_new, moved)
         self.counts_ = grown(self.counts_, interactions.n_items)
         known = take_rows(self.rules_, moved)

@@ -17,7 +17,7 @@ from llmrec.factorizers.similarity import (
     rated_weights,
 )
 from llmrec.validation import check_fitted, check_integer, check_matrix, check_number
-from llmrec.vectors import grown, replace_rows, scale_rows, take_rows
+from llmrec.vectors import distinct, grown, replace_rows, scale_rows, take_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -167,8 +167,8 @@ class UserKNN(ContentFactorizer):
         if not len(events):
             return np.empty(0, dtype=np.int32)
         self._make_room(interactions.n_items)
-        users = np.unique(events.user_rows[events.user_rows < self.width_]).astype(np.int32)
-        items = np.unique(events.item_rows).astype(np.int32)
+        users = distinct(events.user_rows[events.user_rows < self.width_])
+        items = distinct(events.item_rows)
         audiences = self._met(interactions, items)
         if self.content_neighbours_ is not None:
             self.events_ = replace_rows(self.events_, items, audiences)

@@ -86,10 +86,11 @@ class ConcatFuser(Fuser):
         """Return the views side by side, with a column a view that says which items it knows."""
         check_fitted(self, "weights_")
         scales, offsets = self._item_terms(views)
-        scales = scales * np.stack([view.present for view in views], axis=1).astype(np.float32)
+        for place, view in enumerate(views):
+            scales[:, place] *= view.present
         blocks = [scale_rows(view.vectors, scales[:, place]) for place, view in enumerate(views)]
-        front = scales if offsets is None else np.hstack([offsets[:, None], scales])
-        return join_columns([np.ascontiguousarray(front), *blocks])
+        front = [] if offsets is None else [offsets[:, None]]
+        return join_columns([*front, scales, *blocks])
 
     def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the queries side by side, each block scaled to unit deviation times its weight."""
@@ -168,7 +169,10 @@ class ConcatFuser(Fuser):
         return np.array([own] * n_queries, dtype=np.float32).reshape(n_queries, len(own))
 
     def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
-        """Return how much each view counts for each item, ``(n_items, n_views)``, and what it gets on top."""
+        """Return how much each view counts for each item, ``(n_items, n_views)``, and what it gets on top.
+
+        The first array is the caller's to change.
+        """
         return np.ones((len(views[0].support), len(views)), dtype=np.float32), None
 
     def _standardised(self, position: int, queries: ViewVectors) -> tuple[FloatArray, FloatArray]:

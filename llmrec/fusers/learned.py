@@ -243,7 +243,7 @@ class LearnedFuser(ConcatFuser):
         counts = [view.support for view in views if view.kind == "behaviour"]
         if not counts:
             return np.full(len(views[0].support), len(self.item_buckets))
-        places = np.searchsorted(self.item_buckets, np.max(counts, axis=0), side="right")
+        places = np.searchsorted(self.item_buckets, reduce(np.maximum, counts), side="right")
         return np.asarray(places, dtype=np.int64)
 
     def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:

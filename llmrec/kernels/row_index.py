@@ -8,7 +8,7 @@ import numpy as np
 
 from llmrec.kernels.jit import kernel
 
-__all__ = ["chain", "collect", "warm"]
+__all__ = ["chain", "collect", "measure", "warm"]
 
 
 @kernel
@@ -23,6 +23,15 @@ def chain(rows: Any, start: int, counts: Any, last: Any, before: Any) -> None:
         before[start + event] = last[row]
         last[row] = start + event + 1
         counts[row] += 1
+
+
+@kernel
+def measure(rows: Any, counts: Any, indptr: Any) -> None:
+    """Write where each row's events end, one row behind the other; a row past the counts has none."""
+    indptr[0] = 0
+    for index in range(len(rows)):
+        row = rows[index]
+        indptr[index + 1] = indptr[index] + (counts[row] if 0 <= row < len(counts) else 0)
 
 
 @kernel
@@ -50,5 +59,6 @@ def warm() -> None:
     row, long = np.zeros(1, dtype=np.int32), np.zeros(1, dtype=np.int64)
     chain(row, 0, long.copy(), long.copy(), long.copy())
     ends = np.array([0, 1])
+    measure(row, long, ends)
     for order in (long, row):
         collect(row, (ends, order), long, long, ends, np.empty(1, dtype=np.int64))

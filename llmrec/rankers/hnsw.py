@@ -15,7 +15,7 @@ from llmrec.rankers.dot import DotRanker
 from llmrec.rankers.exact import finite_scores
 from llmrec.threads import n_threads
 from llmrec.validation import check_integer
-from llmrec.vectors import paired_dots, row_norms
+from llmrec.vectors import distinct, paired_dots, row_norms
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -118,7 +118,7 @@ class HNSWRanker(DotRanker):
         if graph is None or not len(rows):
             return
         new = np.arange(n_known, self.items_.shape[0], dtype=np.int32)
-        changed = np.union1d(np.asarray(rows, dtype=np.int32), new)
+        changed = distinct(np.concatenate([rows, new]))
         known = changed[changed < n_known].astype(np.uint64)
         if len(known):
             graph.remove(known)

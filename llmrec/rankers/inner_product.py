@@ -13,7 +13,7 @@ from scipy import sparse
 from llmrec.base import FloatArray, IntArray, Matrix
 from llmrec.growing_rows import GrowingRows
 from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import JoinedVectors, dot, paired_dots, row_norms
+from llmrec.vectors import JoinedVectors, distinct, dot, paired_dots, row_norms
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -156,9 +156,11 @@ class InnerProductRanker(ExactRanker):
                 # Once, and here, so that no request waits for it.
                 self._searched()
             return
-        n_known = self.items_.shape[0]
-        new = np.arange(n_known, max(n_known, int(np.max(rows, initial=-1)) + 1), dtype=np.int32)
-        changed = np.union1d(np.asarray(rows, dtype=np.int32), new)
+        n_known, changed = self.items_.shape[0], distinct(rows)
+        if len(changed) and changed[-1] >= n_known:
+            # Rows between, that nobody named, are new as well.
+            new = np.arange(n_known, changed[-1] + 1, dtype=np.int32)
+            changed = distinct(np.concatenate([changed, new]))
         before = search.rows_of(changed)
         super().update(rows, vectors)
         search.update(self.items_, changed, before)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from llmrec.base import IntArray, OnlineState, OnlineUpdater
 from llmrec.validation import check_integer
+from llmrec.vectors import distinct
 
 if TYPE_CHECKING:
     from llmrec.interactions import Events
@@ -30,6 +29,7 @@ class FoldInUpdater(OnlineUpdater):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from llmrec import ALSFactorizer
     >>> from llmrec.base import OnlineState
     >>> from llmrec.interactions import Events, Interactions
@@ -50,12 +50,12 @@ class FoldInUpdater(OnlineUpdater):
     def update(self, state: OnlineState, events: Events) -> IntArray:
         """Solve for the touched items and users; return the item rows that moved."""
         model, interactions = state.model, state.interactions
-        items = np.unique(events.item_rows)
+        items = distinct(events.item_rows)
         if self.max_audience is not None:
             limit = check_integer("max_audience", self.max_audience, minimum=0)
             items = items[interactions.counts_of_items(items) <= limit]
         if len(items):
-            model.set_item_vectors(items, model.solve_items(interactions, items.astype(np.int32)))
-        users = np.unique(events.user_rows)
+            model.set_item_vectors(items, model.solve_items(interactions, items))
+        users = distinct(events.user_rows)
         model.set_user_vectors(users, model.query_vectors(interactions.histories(users)))
-        return items.astype(np.int32)
+        return items

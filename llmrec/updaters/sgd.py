@@ -11,6 +11,7 @@ import numpy.typing as npt
 from llmrec.base import FactorModel, FloatArray, IntArray, OnlineState, OnlineUpdater
 from llmrec.errors import ParameterError
 from llmrec.validation import check_integer, check_number
+from llmrec.vectors import distinct
 
 if TYPE_CHECKING:
     from llmrec.interactions import Events
@@ -19,8 +20,6 @@ __all__ = ["SGDUpdater"]
 
 LongArray = npt.NDArray[np.int64]
 
-# Up to here a set sorts faster than an array.
-_FEW = 64
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -87,8 +86,7 @@ class SGDUpdater(OnlineUpdater):
             # What was taken from others by strides; one event lies as it should.
             columns = tuple(np.ascontiguousarray(column) for column in columns)
         items = self._learn(state, settings, columns)
-        moved: Any = np.unique(items) if len(items) > _FEW else np.array(sorted(set(items.tolist())))
-        return np.asarray(moved, dtype=np.int32)
+        return distinct(items)
 
     def learn_one(self, state: OnlineState, user_row: int, item_row: int, target: float = 1.0) -> None:
         """Do as :meth:`update` does for one event, the last of the interactions, without arrays around it.
