@@ -508,7 +508,7 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         touched = distinct(rows)
         before = kept[touched]
         kept[rows] = vectors
-        gramian.replace(before, kept[touched])
+        gramian.replace(touched, before, kept[touched])
 
     def _solution_parts(self, weights: Any, targets: FloatArray | None, vectors: FloatArray) -> FloatArray:
         mass = np.asarray(weights.sum(axis=1), dtype=np.float64)

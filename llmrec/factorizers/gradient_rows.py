@@ -185,10 +185,9 @@ def fold_in_rows(
         If a row has a column that there is no vector for.
     """
     indptr, columns, weights = _parts_of(rows)
-    vectors = np.ascontiguousarray(vectors)
     solution = np.empty((len(indptr) - 1, gramian.dim), dtype=np.float32)
     wanted = (_ONES, 0) if targets is None else (targets, 1)
-    entries = (columns, weights, *wanted, vectors, gramian.dim, gramian.space, gramian.has_drifted)
+    entries = (columns, weights, *wanted, gramian.turned, gramian.space, gramian.has_drifted)
     penalty = (ridge.unobserved_weight, ridge.strength, ridge.exponent)
     fold_in = _fold_in()
 

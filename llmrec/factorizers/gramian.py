@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from llmrec.base import FloatArray
 from llmrec.threads import map_threads
+from llmrec.vectors import grown
 
 __all__ = ["Gramian", "gram"]
 
@@ -37,7 +40,7 @@ class Gramian:
     r""":math:`Y^T Y` in an eigenbasis of it, which changes of single vectors leave where it was.
 
     What folds in a history needs this matrix, whose making costs O(n dim²): once for a model, not once a
-    request. A vector that changes from :math:`y` to :math:`z` adds :math:`z z^T - y y^T`, O(dim²).
+    request; and the vectors in the basis, where the matrix is diagonal. A vector that changes from :math:`y` to :math:`z` adds :math:`z z^T - y y^T`, O(dim²).
     The eigenvectors stay as they were found; what the changes add to the diagonal of eigenvalues is
     :attr:`drift`. After as many changes as there are vectors the basis fits them no longer, and
     :attr:`is_worn` says so.
@@ -59,6 +62,8 @@ class Gramian:
     moments : ndarray of shape (dim,)
         Mean square of each coordinate in the basis, each vector weighing as its own square: long vectors are
         those of frequent items, of which histories are made.
+    turned : ndarray of float32, shape (n, width)
+        The vectors in the basis, in whole blocks of 16.
     space : ndarray of float32
         Basis, drift, eigenvalues and moments in one array, as the kernel of fold-in reads them.
     blocks : tuple
@@ -68,7 +73,7 @@ class Gramian:
     --------
     >>> vectors = np.array([[1, 2], [0, 1]], dtype=np.float32)
     >>> gramian = Gramian(vectors)
-    >>> gramian.replace(vectors[:1], np.zeros((1, 2), dtype=np.float32))
+    >>> gramian.replace(np.array([0]), vectors[:1], np.zeros((1, 2), dtype=np.float32))
     >>> gramian.matrix().round(6).tolist()
     [[0.0, 0.0], [0.0, 1.0]]
     """
@@ -81,7 +86,8 @@ class Gramian:
         values, self.basis = np.linalg.eigh(gram(used))
         self.eigenvalues: DoubleArray = np.maximum(values, 0)
         self.drift: DoubleArray = np.zeros((self.dim, self.dim))
-        self.moments: DoubleArray = _moments(used, self.basis)
+        self.turned = _turned(used, self.basis)
+        self.moments: DoubleArray = _moments(self.turned)[: self.dim]
         self.space = self._space()
         self.blocks = (0,) * (self.space.shape[1] // _LANES)
 
@@ -120,25 +126,34 @@ class Gramian:
         """Whether any vector has changed."""
         return self._n_changes > 0
 
-    def replace(self, before: FloatArray, after: FloatArray) -> None:
-        """Take note that some vectors, ``(n, >= dim)``, were ``before`` and are ``after``."""
+    def replace(self, rows: npt.NDArray[np.integer[Any]], before: FloatArray, after: FloatArray) -> None:
+        """Take note that the vectors of some rows, each once, ``(n, >= dim)``, were ``before``, now ``after``."""
         from llmrec.kernels.gramian import drift
 
-        drift(before, after, self.basis, self.drift, self.space)
+        drift(rows, before, after, self.basis, self.drift, self.space, self.turned)
         self._n_changes += len(before)
 
     def follow(self, vectors: FloatArray) -> None:
         """Take note that the vectors moved to another array, with rows of zeros added."""
         self._vectors = vectors
+        self.turned = grown(self.turned, len(vectors))
 
 
-def _moments(vectors: FloatArray, basis: DoubleArray) -> DoubleArray:
-    turn = basis.astype(np.float32)
+def _turned(vectors: FloatArray, basis: DoubleArray) -> FloatArray:
+    turned = np.zeros((len(vectors), -(-len(basis) // _LANES) * _LANES), dtype=np.float32)
 
+    def part(start: int) -> None:
+        rows = slice(start, start + _ROWS)
+        turned[rows, : len(basis)] = vectors[rows].astype(np.float64) @ basis
+
+    map_threads(part, range(0, len(vectors), _ROWS))
+    return turned
+
+
+def _moments(turned: FloatArray) -> DoubleArray:
     def part(start: int) -> DoubleArray:
-        squares = (vectors[start : start + _ROWS] @ turn) ** 2
+        squares = turned[start : start + _ROWS] ** 2
         return np.asarray(squares.sum(axis=1, dtype=np.float64) @ squares, dtype=np.float64)
 
-    total = sum(map_threads(part, range(0, len(vectors), _ROWS)), np.zeros(len(basis)))
-    lengths = float(np.vdot(vectors, vectors)) if vectors.flags.c_contiguous else float((vectors**2).sum())
-    return total / max(lengths, 1e-30)
+    total = sum(map_threads(part, range(0, len(turned), _ROWS)), np.zeros(turned.shape[1]))
+    return total / max(float(np.vdot(turned, turned)), 1e-30)

@@ -15,8 +15,7 @@ __all__ = ["fold_in", "warm"]
 _MOST_STEPS = 200
 _ENOUGH = np.float32(1e-13)
 _SMALLEST = np.float32(1e-30)
-# Up to so many entries it is cheaper to turn their vectors than to turn each direction to and fro.
-_FEW = 12
+_N_VECTORS = 8
 
 
 @kernel
@@ -52,37 +51,24 @@ def _mass(weights: Any, start: Any, stop: Any) -> Any:
 
 
 @kernel
-def _gathered(
-    columns: Any,
-    weights: Any,
-    targets: Any,
-    step: Any,
-    vectors: Any,
-    dim: Any,
-    centre: Any,
-    panel: Any,
-    right: Any,
-) -> Any:
-    """Copy the vectors of a row, of any width, side by side, and sum up ``w (t - y · centre) y``."""
-    for k in range(len(right)):
-        right[k] = np.float32(0)
-    for j in range(len(columns)):
-        left = targets[j * step]
-        for k in range(len(right)):
-            panel[j, k] = vectors[columns[j], k] if k < dim else np.float32(0)
-            left -= panel[j, k] * centre[k]
-        left *= weights[j]
-        for k in range(len(right)):
-            right[k] += left * panel[j, k]
+def _centred(blocks: Any, space: Any, centres: Any, row: Any, dim: Any, plain: Any, centre: Any) -> Any:
+    """Write the centre of a row as it is and in the basis: zeros, if there are none."""
+    for k in range(len(centre)):
+        plain[k], centre[k] = np.float32(0), np.float32(0)
+    if len(centres) > 0:
+        for k in range(dim):
+            plain[k] = centres[row, k]
+        combined_rows(blocks, space, plain, len(centre), centre)
 
 
 @kernel
-def _prepare(space: Any, background: Any, ridge: Any, mass: Any, diagonal: Any, inverse: Any, x: Any) -> Any:
+def _prepare(space: Any, background: Any, ridge: Any, mass: Any, work: Any) -> Any:
     """Fill in the diagonal of background and ridge, and the preconditioner; start at 0."""
+    diagonal, inverse, x, residual = work[0], work[1], work[2], work[3]
     width = len(x)
     eigenvalues, moments = space[3 * width], space[3 * width + 1]
     for k in range(width):
-        x[k] = np.float32(0)
+        x[k], residual[k] = np.float32(0), np.float32(0)
         diagonal[k] = background * eigenvalues[k] + ridge
         # Without a drift it is zero; the diagonal of the matrix is above 0 with it, too.
         drifted = diagonal[k] + background * space[2 * width + k, k]
@@ -104,27 +90,23 @@ def _applied(
 
 
 @kernel
-def _add_products(
-    blocks: Any,
-    panel: Any,
-    weights: Any,
-    start: Any,
-    n: Any,
-    direction: Any,
-    space: Any,
-    spare: Any,
-    image: Any,
-) -> Any:
-    """Add ``Σ w (y · direction) y`` to ``image`` in the basis, in which the panel is not."""
-    width = len(image)
-    plain, products = spare[0], spare[1]
-    for k in range(width):
-        products[k] = np.float32(0)
-    _turn(blocks, direction, space[width : 2 * width], plain)
-    row_products(blocks, panel, weights, start, n, plain, products)
-    _turn(blocks, products, space[:width], plain)
-    for k in range(width):
-        image[k] += plain[k]
+def _descend(
+    blocks: Any, drift: Any, has_drifted: Any, unobserved: Any, panel: Any, weights: Any, start: Any, n: Any,
+    work: Any,
+) -> Any:  # fmt: skip
+    """Move ``x`` to where the residual ends; return whether it came to rest."""
+    diagonal, inverse, x, residual, direction, image = (
+        work[0], work[1], work[2], work[3], work[4], work[5],
+    )  # fmt: skip
+    energy = begin(inverse, residual, direction)
+    least = max(_ENOUGH * energy, _SMALLEST)
+    for _ in range(_MOST_STEPS):
+        if energy <= least:
+            break
+        _applied(blocks, diagonal, drift, has_drifted, unobserved, direction, image)
+        row_products(blocks, panel, weights, start, n, direction, image)
+        energy, _ = advance(inverse, image, energy, x, residual, direction)
+    return energy <= least  # as is not so if it is not a number
 
 
 @kernel
@@ -135,8 +117,7 @@ def fold_in(
     weights: Any,
     targets: Any,
     target_step: Any,
-    vectors: Any,
-    dim: Any,
+    turned: Any,
     space: Any,
     has_drifted: Any,
     unobserved: Any,
@@ -156,12 +137,9 @@ def fold_in(
         ``width`` is ``dim`` in whole blocks of 16.
     indptr, columns, weights, targets, target_step
         The rows, as for :func:`llmrec.kernels.als.descend`. Repeated columns add up.
-    vectors : ndarray of float32, shape (n_columns, >= dim), C-contiguous
-        ``y`` in its first ``dim`` columns.
-    space : ndarray of float32, shape (3 * width + 2, width)
-        An orthogonal basis in columns, the same in rows, the drift of ``YᵀY`` in the basis, then its
-        eigenvalues, and the mean square of each coordinate. In the basis ``YᵀY`` is the diagonal of
-        the eigenvalues and, if it has drifted, the drift. In one array, because each argument takes time.
+    turned, space : ndarray of float32, shape (n_columns, width) and (3 * width + 2, width)
+        Of a :class:`~llmrec.factorizers.gramian.Gramian`. In its basis ``YᵀY`` is the diagonal of the
+        eigenvalues and, if it has drifted, the drift; so a step reads but the vectors of the entries.
     unobserved : float
         What ``YᵀY`` is multiplied by.
     strength, exponent : float
@@ -170,86 +148,53 @@ def fold_in(
     solution : ndarray of float32, shape (n_rows, dim)
         Filled here; nan where a row has not come to rest.
     """
-    width = LANES * len(blocks)
+    width, dim = LANES * len(blocks), solution.shape[1]
     background = np.float32(unobserved)
-    turn, turn_back, drift = space[:width], space[width : 2 * width], space[2 * width : 3 * width]
-    if not _all_within(columns, indptr[0], indptr[len(solution)], len(vectors)):
+    if not _all_within(columns, indptr[0], indptr[len(solution)], len(turned)):
         return -1
     n_unsolved = 0
     panel = np.empty((_longest(indptr, len(solution)), width), np.float32)
     # One array for all: to make one takes as long as a product of two vectors.
-    work = np.empty((_FEW + 10, width), np.float32)
-    turned_panel, diagonal, inverse, residual = work[:_FEW], work[_FEW], work[_FEW + 1], work[_FEW + 2]
-    direction, image, plain, x = work[_FEW + 3], work[_FEW + 4], work[_FEW + 5], work[_FEW + 6]
-    centre, spare = work[_FEW + 7], work[_FEW + 8 :]
-    has_centres = len(centres) > 0
+    work = np.empty((_N_VECTORS, width), np.float32)
+    x, residual, centre, plain = work[2], work[3], work[6], work[7]
     for row in range(len(solution)):
         start, stop = indptr[row], indptr[row + 1]
-        n = stop - start
-        for k in range(width):
-            centre[k] = centres[row, k] if has_centres and k < dim else np.float32(0)
-            plain[k] = np.float32(0)
         mass = _mass(weights, start, stop)
-        if dim == width and vectors.shape[1] == width:
-            gather_errors(
-                blocks,
-                vectors,
-                columns,
-                weights,
-                targets,
-                target_step,
-                start,
-                stop,
-                centre,
-                plain,
-                panel,
-                True,
-            )
-        else:
-            own = columns[start:stop], weights[start:stop], targets[start * target_step :]
-            _gathered(*own, target_step, vectors, dim, centre, panel, plain)
-        _turn(blocks, plain, turn, residual)
-        for j in range(n if n <= _FEW else 0):
-            _turn(blocks, panel[j], turn, turned_panel[j])
-        ridge = np.float32(strength * max(mass + unobserved * len(vectors), 1e-6) ** exponent)
-        _prepare(space, background, ridge, mass, diagonal, inverse, x)
-        energy = begin(inverse, residual, direction)
-        least = max(_ENOUGH * energy, _SMALLEST)
-        for _ in range(_MOST_STEPS):
-            if energy <= least:
-                break
-            _applied(blocks, diagonal, drift, has_drifted, background, direction, image)
-            if n <= _FEW:
-                row_products(blocks, turned_panel, weights, start, n, direction, image)
-            else:
-                _add_products(blocks, panel, weights, start, n, direction, space, spare, image)
-            energy, _ = advance(inverse, image, energy, x, residual, direction)
-        is_solved = energy <= least  # as is not so if it is not a number
+        ridge = np.float32(strength * max(mass + unobserved * len(turned), 1e-6) ** exponent)
+        _prepare(space, background, ridge, mass, work)
+        _centred(blocks, space, centres, row, dim, plain, centre)
+        gather_errors(
+            blocks, turned, columns, weights, targets, target_step, start, stop, centre, residual, panel, True
+        )
+        drift = space[2 * width : 3 * width]
+        is_solved = _descend(
+            blocks, drift, has_drifted, background, panel, weights, start, stop - start, work
+        )
         n_unsolved += 0 if is_solved else 1
-        _turn(blocks, x, turn_back, plain)
+        combined_rows(blocks, space[width : 2 * width], x, width, plain)
         for k in range(dim):
-            solution[row, k] = plain[k] + centre[k] if is_solved else np.float32(np.nan)
+            solution[row, k] = plain[k] if is_solved else np.float32(np.nan)
     return n_unsolved
 
 
 def warm(dim: int = 64) -> None:
     """Compile for vectors of ``dim`` floats."""
     width = -(-dim // LANES) * LANES
-    vectors, square = np.ones((1, dim), dtype=np.float32), np.eye(width, dtype=np.float32)
+    turned, square = np.ones((1, width), dtype=np.float32), np.eye(width, dtype=np.float32)
+    solution = np.empty((1, dim), dtype=np.float32)
     fold_in(
         (0,) * (width // LANES),
         np.array([0, 1], dtype=np.int64),
         np.zeros(1, dtype=np.int32),
-        vectors[0, :1],
-        vectors[0],
+        turned[0, :1],
+        turned[0],
         0,
-        vectors,
-        dim,
+        turned,
         np.vstack([square, square, square, square[:2]]),
         False,
         1.0,
         1.0,
         1.0,
-        vectors[:0],
-        vectors.copy(),
+        solution[:0],
+        solution,
     )

@@ -12,29 +12,31 @@ __all__ = ["drift", "warm"]
 
 
 @kernel
-def drift(before: Any, after: Any, basis: Any, total: Any, space: Any) -> None:
+def drift(rows: Any, before: Any, after: Any, basis: Any, total: Any, space: Any, turned: Any) -> None:
     """Add the outer products of vectors ``after`` less those ``before``, in the basis, to ``total``.
 
     Parameters
     ----------
+    rows : ndarray of int32, shape (n,)
     before, after : ndarray of float32, shape (n, >= dim)
     basis, total : ndarray of float64, shape (dim, dim)
-    space : ndarray of float32, shape (3 * width + 2, width)
-        Of :class:`~llmrec.factorizers.gramian.Gramian`: receives a copy of the total.
+    space, turned : ndarray of float32, shape (3 * width + 2, width) and (n_vectors, width)
+        Of :class:`~llmrec.factorizers.gramian.Gramian`: they receive the total, and the vectors ``after``.
     """
     dim, first = len(basis), 2 * space.shape[1]
-    turned = np.empty(dim, np.float64)
+    vector = np.empty(dim, np.float64)
     for vectors, sign in ((before, -1.0), (after, 1.0)):
-        for row in range(len(vectors)):
-            turned[:] = 0
+        for i in range(len(rows)):
+            vector[:] = 0
             for c in range(dim):
-                value = np.float64(vectors[row, c])
+                value = np.float64(vectors[i, c])
                 for k in range(dim):
-                    turned[k] += value * basis[c, k]
+                    vector[k] += value * basis[c, k]
             for j in range(dim):
-                scaled = sign * turned[j]
+                turned[rows[i], j] = vector[j]
+                scaled = sign * vector[j]
                 for k in range(dim):
-                    total[j, k] += scaled * turned[k]
+                    total[j, k] += scaled * vector[k]
     for j in range(dim):
         for k in range(dim):
             space[first + j, k] = total[j, k]
@@ -42,5 +44,5 @@ def drift(before: Any, after: Any, basis: Any, total: Any, space: Any) -> None:
 
 def warm() -> None:
     """Compile for the arrays that a Gramian has."""
-    row, square = np.ones((1, 1), dtype=np.float32), np.ones((1, 1))
-    drift(row, row, square, square.copy(), np.empty((50, 16), dtype=np.float32))
+    row, square, wide = np.ones((1, 1), dtype=np.float32), np.ones((1, 1)), np.ones((50, 16), np.float32)
+    drift(np.zeros(1, dtype=np.int32), row, row, square, square.copy(), wide, wide[:1])

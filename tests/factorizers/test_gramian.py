@@ -54,7 +54,7 @@ def test_any_changes_leave_it_that_of_the_vectors(changes, dim):
             vectors = grown(vectors, len(vectors) + 1)
             gramian.follow(vectors)
         new = scale * random_vectors(len(rows), dim + 2, seed)
-        gramian.replace(vectors[rows], new)
+        gramian.replace(np.array(rows), vectors[rows], new)
         vectors[rows] = new
         if gramian.is_worn:
             gramian = Gramian(vectors, dim)
@@ -63,6 +63,9 @@ def test_any_changes_leave_it_that_of_the_vectors(changes, dim):
     np.testing.assert_allclose(gramian.matrix(), expected, atol=tolerance)
     values, basis = gramian.spectrum(1.0)
     np.testing.assert_allclose(basis @ np.diag(values) @ basis.T, expected, atol=tolerance)
+    turned = vectors[:, :dim].astype(np.float64) @ gramian.basis
+    np.testing.assert_allclose(gramian.turned[:, :dim], turned, rtol=1e-6, atol=1e-6)
+    assert not gramian.turned[:, dim:].any()
 
 
 def test_it_describes_its_own_array_until_worn():
@@ -73,7 +76,7 @@ def test_it_describes_its_own_array_until_worn():
     assert not gramian.describes(vectors[:])
     for _ in range(6):
         assert gramian.describes(vectors)
-        gramian.replace(vectors[:1], vectors[:1])
-    gramian.replace(vectors[:1], vectors[:1])
+        gramian.replace(np.array([0]), vectors[:1], vectors[:1])
+    gramian.replace(np.array([0]), vectors[:1], vectors[:1])
     assert gramian.is_worn
     assert not gramian.describes(vectors)
