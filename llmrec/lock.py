@@ -27,7 +27,8 @@ class ReadWriteLock:
     """
 
     def __init__(self) -> None:
-        # A plain lock under the condition: nobody here takes it twice. Taken by its own name, it costs no call.
+        # A plain lock under the condition: nobody here takes it twice. By its own name it is taken without a
+        # call.
         self._guard = threading.Lock()
         self._condition = threading.Condition(self._guard)
         self._readers = 0

@@ -21,6 +21,7 @@ from llmrec.errors import (
     UnknownNameError,
     UnknownUserError,
 )
+from llmrec.validation import check_matrix
 
 EVENTS = [("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("bob", "oil"), ("eve", "jam")]
 TEXTS = {"tea": "a green leaf", "jam": "a sweet fruit", "oil": "pressed from a fruit"}
@@ -354,3 +355,15 @@ def test_errors_are_ours_and_builtin(error, builtin):
     assert issubclass(error, LLMRecError)
     assert issubclass(error, builtin)
     assert str(error("plain 'message'")) == "plain 'message'"
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_matrix_may_hold_what_float32_holds_and_nothing_else(form):
+    longest = form(np.full((2, 3), 3e38, dtype=np.float32))  # their squares overflow
+    assert check_matrix(longest, "vectors").shape == (2, 3)
+    assert check_matrix(form(np.zeros((0, 3), dtype=np.float32)), "vectors").shape == (0, 3)
+    for value in (np.nan, np.inf, -np.inf):
+        matrix = np.full((2, 3), 3e38, dtype=np.float32)
+        matrix[1, 2] = value
+        with pytest.raises(DataError, match="NaN or infinite"):
+            check_matrix(form(matrix), "vectors")

@@ -40,10 +40,10 @@ class Gramian:
     r""":math:`Y^T Y` in an eigenbasis of it, which changes of single vectors leave where it was.
 
     What folds in a history needs this matrix, whose making costs O(n dim²): once for a model, not once a
-    request; and the vectors in the basis, where the matrix is diagonal. A vector that changes from :math:`y` to :math:`z` adds :math:`z z^T - y y^T`, O(dim²).
-    The eigenvectors stay as they were found; what the changes add to the diagonal of eigenvalues is
-    :attr:`drift`. After as many changes as there are vectors the basis fits them no longer, and
-    :attr:`is_worn` says so.
+    request; and it needs the vectors in the basis, where the matrix is diagonal. A vector that changes from
+    :math:`y` to :math:`z` adds :math:`z z^T - y y^T`, O(dim²). The eigenvectors stay as they were found;
+    what the changes add to the diagonal of eigenvalues is :attr:`drift`. After as many changes as there are
+    vectors the basis fits them no longer, and :attr:`is_worn` says so.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Gramian:
         return self._n_changes > 0
 
     def replace(self, rows: npt.NDArray[np.integer[Any]], before: FloatArray, after: FloatArray) -> None:
-        """Take note that the vectors of some rows, each once, ``(n, >= dim)``, were ``before``, now ``after``."""
+        """Take note that the vectors of some distinct rows, ``(n, >= dim)``, were ``before``, and are ``after``."""
         from llmrec.kernels.gramian import drift
 
         drift(rows, before, after, self.basis, self.drift, self.space, self.turned)

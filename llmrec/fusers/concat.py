@@ -196,7 +196,8 @@ class ConcatFuser(Fuser):
                 return covariance_moments(queries, means, covariance)
             queries = queries.toarray()
         elif self._are_few(position, queries):
-            return _kernels().dense_moments(queries, means, covariance)
+            mean, deviation = _kernels().dense_moments(queries, means, covariance)
+            return mean, deviation
         # In float64: rounded in float32, a mean far above its deviation would depend on the batch.
         doubles = queries.astype(np.float64)
         mean = (doubles @ means).astype(np.float32)

@@ -219,9 +219,7 @@ def finite_scores(scores: npt.NDArray[np.float64]) -> FloatArray:
 def check_range(best: float) -> None:
     """Refuse a best score that float32 cannot hold."""
     if best > _LARGEST_SCORE:
-        raise DataError(
-            f"a score of {best:.3g} is beyond the range of float32; scale the item vectors down."
-        )
+        raise DataError(f"a score of {best:.3g} is beyond the range of float32; scale the item vectors down.")
 
 
 def _mask_excluded(scores: FloatArray, rows: IntArray, exclude: Sequence[IntArray]) -> None:

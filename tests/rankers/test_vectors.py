@@ -10,6 +10,7 @@ from llmrec.vectors import (
     JoinedVectors,
     copied,
     csr_of,
+    distinct,
     dot,
     grown,
     join_columns,
@@ -108,6 +109,27 @@ def test_growth_keeps_rows_adds_zeros_and_seldom_copies():
     assert not current[3:].any()
     assert copies <= 8
     assert grown(current, 5) is current
+
+
+def test_growth_writes_to_no_rows_that_were_handed_out():
+    shorter = grown(np.ones((3, 2), dtype=np.float32), 5)
+    longer = grown(shorter, 6)
+    assert np.shares_memory(longer, shorter)
+    longer[5] = 7
+    for handed_out in (shorter, longer[:4], longer[1:5]):
+        other = grown(handed_out, len(handed_out) + 3)
+        assert not np.shares_memory(other, longer)
+        np.testing.assert_array_equal(other[: len(handed_out)], handed_out)
+        assert not other[len(handed_out) :].any()
+    assert longer[5].tolist() == [7, 7]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 500])
+def test_distinct_rows_are_those_of_numpy(n):
+    rows = np.random.default_rng(n).integers(100, size=n)
+    found = distinct(rows)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, np.unique(rows))
 
 
 def test_growth_leaves_the_rows_of_a_caller_alone():
