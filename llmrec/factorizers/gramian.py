@@ -127,7 +127,7 @@ class Gramian:
         return self._n_changes > 0
 
     def replace(self, rows: npt.NDArray[np.integer[Any]], before: FloatArray, after: FloatArray) -> None:
-        """Take note that the vectors of some distinct rows, ``(n, >= dim)``, were ``before``, and are ``after``."""
+        """Take note that vectors, ``(n, >= dim)``, of distinct rows were ``before`` and are ``after``."""
         from llmrec.kernels.gramian import drift
 
         drift(rows, before, after, self.basis, self.drift, self.space, self.turned)

@@ -87,19 +87,17 @@ class ExactRanker(Ranker):
         k = check_integer("k", k, minimum=1)
         block_size = check_integer("block_size", self.block_size, minimum=1)
         queries = self._check_width(_check_vectors(queries, "queries"), "queries")
-        if exclude is not None and len(exclude) != queries.shape[0]:
-            raise DataError(f"exclude has {len(exclude)} entries for {queries.shape[0]} queries.")
+        n_queries = queries.shape[0]
+        if exclude is not None and len(exclude) != n_queries:
+            raise DataError(f"exclude has {len(exclude)} entries for {n_queries} queries.")
         allowed = None if allow is None else self._check_allowed(allow)
-        parts = [
-            self._rank_some(
-                self.prepare(_some(queries, start)),
-                k,
-                None if exclude is None else exclude[start : start + _QUERIES_AT_A_TIME],
-                allowed,
-                block_size,
-            )
-            for start in range(0, queries.shape[0], _QUERIES_AT_A_TIME)
-        ]
+        if 0 < n_queries <= _QUERIES_AT_A_TIME:
+            return self._rank_some(self.prepare(queries), k, exclude, allowed, block_size)
+        parts = []
+        for start in range(0, n_queries, _QUERIES_AT_A_TIME):
+            some = slice(start, start + _QUERIES_AT_A_TIME)
+            unwanted = None if exclude is None else exclude[some]
+            parts.append(self._rank_some(self.prepare(queries[some]), k, unwanted, allowed, block_size))
         return _stacked(parts)
 
     def _check_width(self, vectors: Matrix, name: str) -> Matrix:
@@ -194,13 +192,6 @@ class ExactRanker(Ranker):
             yield block, self.items_[start : start + block_size] if allowed is None else self.items_[block]
 
 
-def _some(queries: Matrix, start: int) -> Matrix:
-    """Return a few hundred queries from ``start`` on; all as they are, where there are no more."""
-    if queries.shape[0] <= _QUERIES_AT_A_TIME:
-        return queries
-    return queries[start : start + _QUERIES_AT_A_TIME]
-
-
 def _check_vectors(vectors: Any, name: str) -> Matrix:
     if isinstance(vectors, JoinedVectors):
         return JoinedVectors(
@@ -260,8 +251,6 @@ def top_columns(scores: FloatArray, k: int) -> tuple[Any, FloatArray]:
 def _stacked(parts: list[tuple[IntArray, FloatArray]]) -> tuple[IntArray, FloatArray]:
     if not parts:
         return np.empty((0, 0), dtype=np.int32), np.empty((0, 0), dtype=np.float32)
-    if len(parts) == 1:
-        return parts[0]
     width = max(rows.shape[1] for rows, _ in parts)
     pads = [((0, 0), (0, width - rows.shape[1])) for rows, _ in parts]
     rows = [np.pad(rows, pad, constant_values=-1) for (rows, _), pad in zip(parts, pads, strict=True)]
