@@ -164,9 +164,11 @@ class BlendTrial:
         start = blended.shape[1] - self.k
         top = np.partition(blended, start, axis=1)[:, start:]
         own = blended[self.hit_users, self.hit_places]
-        ahead = np.sum(top[self.hit_users] >= own[:, None], axis=1) - 1
-        gains = np.where(own >= top[self.hit_users].min(axis=1), self.discounts[np.maximum(ahead, 0)], 0)
-        return np.asarray(np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals)
+        inside = np.flatnonzero(own >= top.min(axis=1)[self.hit_users])
+        users = self.hit_users[inside]
+        ahead = np.count_nonzero(top[users] >= own[inside, None], axis=1) - 1
+        gains = self.discounts[np.maximum(ahead, 0)]
+        return np.asarray(np.bincount(users, gains, len(self.ideals)) / self.ideals)
 
     def item_terms(
         self, weights: FloatArray, groups: Sequence[Sequence[int]], n_buckets: int
