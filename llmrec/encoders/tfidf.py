@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence, Sized
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = ["TfidfEncoder"]
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _WORD = re.compile(f"([{_HAN}]+)|[^\\W{_HAN}]+")
+_HAS_HAN, _PLAIN_WORD = re.compile(f"[{_HAN}]"), re.compile(r"\w+")
 # The usual constants of BM25.
 _K1, _B = 1.2, 0.75
 # Below this length, what is left of a unit row in the kept space is rounding error.
@@ -127,8 +129,8 @@ class TfidfEncoder(Encoder):
         if self.components is not None:
             check_integer("components", self.components, minimum=1)
         check_choice("weighting", self.weighting, ("tfidf", "bm25"))
-        seen: dict[str, int] = {}
-        counts = self._counts(checked, lambda word: seen.setdefault(word, len(seen)), seen)
+        seen: dict[str, int] = defaultdict(count().__next__)
+        counts = self._counts(checked, seen)
         n_texts_with = np.bincount(counts.indices, minlength=len(seen))
         n_times = np.bincount(counts.indices, weights=counts.data, minlength=len(seen))
         kept = [word for word, column in seen.items() if n_texts_with[column] >= min_count]
@@ -160,8 +162,7 @@ class TfidfEncoder(Encoder):
             If a text is no str.
         """
         check_fitted(self, "vocabulary_")
-        columns = self._columns()
-        weighted = self._weighted(self._counts(check_texts(texts), columns.get, columns))
+        weighted = self._weighted(self._counts(check_texts(texts), self._columns()))
         if self.components is None:
             return weighted
         check_fitted(self, "components_")
@@ -202,23 +203,24 @@ class TfidfEncoder(Encoder):
             self._column_of = (self.vocabulary_, columns)
         return cast("dict[str, int]", columns)
 
-    def _counts(
-        self, texts: list[str], column_of: Callable[[str], int | None], columns: Sized
-    ) -> sparse.csr_array:
-        """Count the words of each text that have a column; ``columns`` may grow while they are counted."""
+    def _counts(self, texts: list[str], columns: dict[str, int]) -> sparse.csr_array:
+        """Count the words of each text that have a column; of a ``defaultdict``, each new word gets one."""
         indices: list[int] = []
         counts: list[int] = []
         indptr = [0]
+        grows = isinstance(columns, defaultdict)
         for text in texts:
-            columns_found = map(column_of, self._words(text))
-            found = Counter(column for column in columns_found if column is not None)
-            for column, count in sorted(found.items()):
-                indices.append(column)
-                counts.append(count)
+            words = Counter(self._words(text))
+            indices.extend(map(columns.__getitem__, words) if grows else map(columns.get, words, repeat(-1)))
+            counts.extend(words.values())
             indptr.append(len(indices))
-        values = np.array(counts, dtype=np.float32)
-        where, ends = np.array(indices, dtype=np.int32), np.array(indptr, dtype=np.int32)
-        return sparse.csr_array((values, where, ends), shape=(len(texts), len(columns)))
+        where, values = np.array(indices, dtype=np.int32), np.array(counts, dtype=np.float32)
+        has_column = where >= 0
+        ends = np.append(0, np.cumsum(has_column))[indptr].astype(np.int32)
+        shape = (len(texts), len(columns))
+        found = sparse.csr_array((values[has_column], where[has_column], ends), shape=shape)
+        found.sort_indices()
+        return found
 
     def _weighted(self, counts: sparse.csr_array) -> sparse.csr_array:
         row_of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
@@ -250,8 +252,11 @@ class TfidfEncoder(Encoder):
 
 
 def _words_of(text: str) -> list[str]:
+    lowered = text.lower()
+    if _HAS_HAN.search(lowered) is None:
+        return _PLAIN_WORD.findall(lowered)
     words: list[str] = []
-    for match in _WORD.finditer(text.lower()):
+    for match in _WORD.finditer(lowered):
         run = match.group(1)
         if run is None:
             words.append(match.group())

@@ -204,12 +204,15 @@ def largest_of_rows(block: Any, k: int) -> Any:
         entries = block.data[block.indptr[row] : block.indptr[row + 1]]
         lowest[row] = np.partition(entries, len(entries) - k)[len(entries) - k]
     owners = np.repeat(np.arange(block.shape[0]), lengths)
-    # Selecting comes first, for sorting all entries would cost most of a fit.
-    left = np.flatnonzero(block.data >= lowest[owners])
-    order = left[np.lexsort((block.indices[left], -block.data[left], owners[left]))]
-    counts = np.bincount(owners[left], minlength=block.shape[0])
+    kept = np.flatnonzero(block.data >= lowest[owners])
+    n_kept = np.bincount(owners[kept], minlength=block.shape[0])
+    # Sorting costs most; only rows with equal entries at the last place need it.
+    is_tied = n_kept[owners[kept]] > k
+    tied = kept[is_tied]
+    order = tied[np.lexsort((block.indices[tied], -block.data[tied], owners[tied]))]
+    counts = np.bincount(owners[tied], minlength=block.shape[0])
     places = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    kept = np.sort(order[places < k])
+    kept = np.sort(np.append(kept[~is_tied], order[places < k]))
     data = (block.data[kept], (owners[kept], block.indices[kept]))
     return sparse.csr_array(data, shape=block.shape)
 

@@ -20,6 +20,7 @@ _SCALES = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
 _OFFSETS = (-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
 _MIN_ITEM_GAIN = 0.005
 _POOL_PER_VIEW = 100
+_LEAST_WIDTH = 20
 _LEAST_NDCG = 1e-3
 _USERS_AT_A_TIME = 256
 
@@ -89,15 +90,20 @@ class BlendTrial:
             _pooled(fuser, views, met, relevant, slice(start, start + _USERS_AT_A_TIME))
             for start in range(0, relevant.shape[0], _USERS_AT_A_TIME)
         ]
-        pools, scores, hits, is_open = zip(*parts, strict=True)
-        hit_users, hit_places = np.nonzero(np.concatenate(hits))
+        pools, scores, hits, is_open = (np.concatenate(one, axis=-2) for one in zip(*parts, strict=True))
+        # Views agree on many candidates; places that hold none would cost time in each trial.
+        n_open = is_open.sum(axis=1)
+        width = max(int(n_open.max(initial=0)), min(_LEAST_WIDTH, is_open.shape[1]))
+        order = np.argsort(~is_open, axis=1, kind="stable")[:, :width]
+        pools, hits, is_open = (np.take_along_axis(one, order, axis=1) for one in (pools, hits, is_open))
+        hit_users, hit_places = np.nonzero(hits)
         return cls(
-            np.concatenate(scores, axis=1),
+            np.take_along_axis(scores, order[None], axis=2),
             hit_users,
             hit_places,
             np.diff(relevant.indptr),
-            buckets[np.concatenate(pools)],
-            np.concatenate(is_open),
+            buckets[pools],
+            is_open,
         )
 
     def of_users(self, users: npt.NDArray[np.int64]) -> BlendTrial:
@@ -158,9 +164,11 @@ class BlendTrial:
         start = blended.shape[1] - self.k
         top = np.partition(blended, start, axis=1)[:, start:]
         own = blended[self.hit_users, self.hit_places]
-        ahead = np.sum(top[self.hit_users] >= own[:, None], axis=1) - 1
-        gains = np.where(own >= top[self.hit_users].min(axis=1), self.discounts[np.maximum(ahead, 0)], 0)
-        return np.asarray(np.bincount(self.hit_users, gains, len(self.ideals)) / self.ideals)
+        inside = np.flatnonzero(own >= top.min(axis=1)[self.hit_users])
+        users = self.hit_users[inside]
+        ahead = np.count_nonzero(top[users] >= own[inside, None], axis=1) - 1
+        gains = self.discounts[np.maximum(ahead, 0)]
+        return np.asarray(np.bincount(users, gains, len(self.ideals)) / self.ideals)
 
     def item_terms(
         self, weights: FloatArray, groups: Sequence[Sequence[int]], n_buckets: int

@@ -216,3 +216,18 @@ def test_bm25_lets_repetition_count_less():
 def test_an_unknown_weighting_is_refused():
     with pytest.raises(ParameterError, match="weighting must be one of 'tfidf', 'bm25'"):
         TfidfEncoder(weighting="bm52").fit(["a"])
+
+
+@given(st.text())
+def test_texts_without_chinese_are_cut_as_those_with(text):
+    encoder = TfidfEncoder().fit(["茶", f"茶 {text}"])
+    alone = TfidfEncoder(min_count=1).fit([text, "茶"])
+    assert alone.vocabulary_ == encoder.vocabulary_
+
+
+def test_unknown_words_leave_no_trace():
+    encoder = TfidfEncoder(max_features=2).fit(["red red blue", "blue red", "sky"])
+    found = encoder.encode(["sky blue and red", "", "sky"])
+    assert encoder.vocabulary_ == ["blue", "red"]
+    assert np.diff(found.indptr).tolist() == [2, 0, 0]
+    assert found.has_sorted_indices
