@@ -42,14 +42,20 @@ class RankFusion(ConcatFuser):
 
     Examples
     --------
-    Both views have ``"heat"`` second; each has another one first:
+    The first item is the best in one view and the second best in the other:
 
-    >>> from llmrec import Popularity, Recommender, TextView, TfidfEncoder
-    >>> events = [("ann", "alien"), ("ann", "gravity"), ("bob", "gravity"), ("bob", "heat"), ("eve", "gravity")]
-    >>> rec = Recommender(encoder=None, factorizer=["item-knn", "popularity"], fuser=RankFusion())
-    >>> answer = rec.fit(events).recommend("eve", k=2)
-    >>> answer.items, (1 / answer.scores).round(1).tolist()
-    (['alien', 'heat'], [31.0, 31.0])
+    >>> import numpy as np
+    >>> from llmrec import DotRanker
+    >>> from llmrec.base import ViewVectors
+    >>> one = np.ones(3, dtype=np.float32)
+    >>> als = ViewVectors("als", "behaviour", np.array([[9], [4], [3]], dtype=np.float32), one)
+    >>> hits = ViewVectors("hits", "popularity", np.array([[7], [6], [8]], dtype=np.float32), one)
+    >>> fuser = RankFusion().fit([als, hits], None)
+    >>> ranker = fuser.ranker_over(DotRanker()).index(fuser.fuse_items([als, hits]))
+    >>> query = [ViewVectors(view.name, view.kind, one[:1, None], one[:1]) for view in (als, hits)]
+    >>> rows, scores = ranker.rank(fuser.fuse_queries(query), k=2)
+    >>> rows.tolist(), bool(np.isclose(scores[0, 0], 1 / 61 + 1 / 62))
+    ([[0, 2]], True)
     """
 
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None, *, depth: int = 1000):

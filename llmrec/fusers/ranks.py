@@ -204,7 +204,8 @@ class RanksOfViews(Ranker):
     def _allowed(self, place: int, allow: IntArray | None) -> IntArray | None:
         """Return the items that a view may rank, None for all: those that it knows."""
         if allow is not None:
-            return allow[self.known_[allow, place]]
+            kept: IntArray = allow[self.known_[allow, place]]
+            return kept
         # Made on the first request after an update, and at once, for requests come on many threads.
         known = self._known_rows
         if known is None:

@@ -93,7 +93,7 @@ class Reranker(Ranker):
     def with_base(self, wrap: Callable[[Ranker], Ranker]) -> Ranker:
         """Return the same re-ranker over what ``wrap`` makes of the inner one's base."""
         inner = cast(Ranker, resolve("ranker", self.ranker))
-        return cast(Ranker, clone(self)).set_params(ranker=inner.with_base(wrap))
+        return cast(Ranker, clone(self).set_params(ranker=inner.with_base(wrap)))
 
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""

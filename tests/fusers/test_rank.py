@@ -173,7 +173,7 @@ def test_a_view_of_weight_zero_has_no_say():
     items, queries = items_of(60), queries_of()
     fuser = RankFusion({"als": 0, "hits": 0}).fit(items, None)
     ranker = fuser.ranker_over(DotRanker()).index(fuser.fuse_items(items))
-    rows, scores = ranker.rank(fuser.fuse_queries(queries), 4)
+    rows, _ = ranker.rank(fuser.fuse_queries(queries), 4)
     words = dense(queries[1].vectors) @ dense(items[1].vectors).T
     best = np.where(items[1].support > 0, words, -1).max(axis=1)
     np.testing.assert_allclose(words[np.arange(N_QUERIES), rows[:, 0]], best)
@@ -233,7 +233,8 @@ def test_new_events_and_items_count_and_files_give_the_same_lists(ranker, tmp_pa
     rec.recommend("u3")
     rec.partial_fit([("u3", "new"), ("u99", "i1"), ("u3", "i39")], items=[("new", "a queen and a bank")])
     answer = rec.recommend("u3", k=40)
-    assert len(answer) == len(set(answer.items)) and "new" not in answer.items
+    assert len(answer) == len(set(answer.items))
+    assert "new" not in answer.items
     assert "new" in rec.recommend("u99", k=40).items
     rec.save(tmp_path / "model")
     loaded = Recommender.load(tmp_path / "model")
