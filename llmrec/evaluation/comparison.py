@@ -218,8 +218,8 @@ def compare(
     recommenders : mapping of str to Recommender
         Or to anything with ``fit(interactions)`` and ``recommend(list_of_users, k)``, which answers with
         a list of item ids for each user. Users whose histories the split shows are asked about one by one, by
-        ``recommend(history=…, k=…)``, which answers with one list. ``items`` and ``columns`` are passed on to a ``fit`` that has
-        arguments of these names. The first is the one that all are tested against.
+        ``recommend(history=…, k=…)``, which answers with one list. ``items`` and ``columns`` are passed on to
+        a ``fit`` that has arguments of these names. The first is the one that all are tested against.
     split : Split
     metrics : sequence of str or Metric
         Names such as ``"ndcg@20"``; see :func:`~llmrec.evaluation.resolve_metric`.

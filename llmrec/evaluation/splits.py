@@ -304,8 +304,8 @@ def split_cold_users(
     share : float, default 0.2
         Share of the users that have events; rounded down, at least one.
     shown : float, optional
-        Share of each such user's events that is shown, rounded up: the earliest, or where events have no times
-        drawn at random. They become the split's ``shown``, and the rest its test part.
+        Share of each such user's events that is shown, rounded up: the earliest, or where events have no
+        times drawn at random. They become the split's ``shown``, and the rest its test part.
     validation : bool, default False
         Split the training part once more, in the same way: by further users.
     random_state : int, default 0
@@ -333,8 +333,8 @@ def split_cold_users(
 
 def _with_shown(split: Split, events: Interactions, shown: float, random: np.random.Generator) -> Split:
     """Take from the users of the test and validation parts what is shown of them."""
-    counts = events.user_counts
-    n_judged = counts - np.ceil(np.round(counts * shown, 9))
+    counts = events.user_counts.astype(np.float64)
+    n_judged = np.floor(np.round(counts * (1 - shown), 9))
     if events.events.timestamps is None:
         is_judged = _random_parts(events, n_judged, random)
     else:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.base import FloatArray, IntArray, ViewVectors
+from llmrec.base import FloatArray, IntArray, Ranker, ViewVectors
 from llmrec.fusers.blend_trial import BlendTrial
 from llmrec.fusers.concat import ConcatFuser
 from llmrec.fusers.likelihood import likeliest_weights
+from llmrec.fusers.ranks import DEPTH
 from llmrec.plotting import axes_or_new
 from llmrec.validation import check_fitted, check_integer
 
@@ -49,8 +50,9 @@ class LearnedFuser(ConcatFuser):
     gains more than chance would, and the weights under which the later part is likeliest count as much as
     those found. Then the views are fitted on everything.
 
-    Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity, shared among
-    the views of a kind.
+    Without enough events the views are fused by ranks, as by :class:`RankFusion`, whose sum is less at the
+    mercy of one view than a sum of scores that nobody has weighed. The weights are then 1 for behaviour, 0.5
+    for text and 0.3 for popularity, shared among the views of a kind.
 
     Parameters
     ----------
@@ -67,6 +69,8 @@ class LearnedFuser(ConcatFuser):
         How much each view counts, times its weight, for items with 0, 1 to 4, 5 to 19 and more events.
     item_offsets_ : ndarray of shape (4,)
         What such items get on top, in standard deviations.
+    by_rank_ : bool
+        Whether nothing was learned, so that ranks are fused.
     validation_ndcg_ : float or None
         NDCG@20 of ``weights_`` on the later part, its kinds weighed alike; None if nothing was learned.
 
@@ -103,7 +107,13 @@ class LearnedFuser(ConcatFuser):
         self.bucket_weights_: list[tuple[int, dict[str, float]]] = []
         self.item_scales_ = np.ones((self._n_item_buckets, len(views)), dtype=np.float32)
         self.item_offsets_ = np.zeros(self._n_item_buckets, dtype=np.float32)
+        self.by_rank_ = True
         self.validation_ndcg_: float | None = None
+
+    def ranker_over(self, ranker: Ranker) -> Ranker:
+        """Return the ranker itself, or where nothing was learned one that fuses its ranks in each view."""
+        check_fitted(self, "weights_")
+        return self._by_ranks(ranker, DEPTH) if self.by_rank_ and len(self.weights_) > 1 else ranker
 
     def tune(
         self,
@@ -134,6 +144,7 @@ class LearnedFuser(ConcatFuser):
             trial = trial.with_equal_parts(parts)
         names = [view.name for view in views]
         is_text = np.array([view.kind == "text" for view in views])
+        self.by_rank_ = False
         search, errors = (_mean_of_bags, 0.0) if parts is None else (_weights_for_sets, _SURE)
         weights, self.validation_ndcg_ = search(trial, _prior(views), minimum)
         weights = _with_least_text(weights, is_text)

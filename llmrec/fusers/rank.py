@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from llmrec.base import Ranker
 from llmrec.fusers.concat import ConcatFuser
+from llmrec.fusers.ranks import DEPTH
 from llmrec.validation import check_integer
 
 __all__ = ["RankFusion"]
@@ -58,7 +59,7 @@ class RankFusion(ConcatFuser):
     ([[0, 2]], True)
     """
 
-    def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None, *, depth: int = 1000):
+    def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None, *, depth: int = DEPTH):
         super().__init__(weights)
         self.depth = depth
 

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from llmrec.interactions import Histories
 
-__all__ = ["Block", "RanksOfViews"]
+__all__ = ["DEPTH", "Block", "RanksOfViews"]
 
 DoubleArray = npt.NDArray[np.float64]
+
+DEPTH = 1000
+"""Of how many items each view says where they stand, unless another number is asked for."""
 
 _OFFSET = 60
 _QUERIES_AT_A_TIME = 256
