@@ -29,6 +29,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 _GRID = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _PRIOR = {"text": 0.5, "behaviour": 1.0, "popularity": 0.3}
+_ENOUGH_ITEMS = 1000
 _MAX_PASSES = 4
 _MIN_GAIN = 0.002
 _MIN_BUCKET_GAIN = 0.01
@@ -50,9 +51,10 @@ class LearnedFuser(ConcatFuser):
     gains more than chance would, and the weights under which the later part is likeliest count as much as
     those found. Then the views are fitted on everything.
 
-    Without enough events the views are fused by ranks, as by :class:`RankFusion`, whose sum is less at the
-    mercy of one view than a sum of scores that nobody has weighed. The weights are then 1 for behaviour, 0.5
-    for text and 0.3 for popularity, shared among the views of a kind.
+    Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity, shared among
+    the views of a kind. In a catalogue of a thousand items and more they then weigh the ranks of the views,
+    as in :class:`RankFusion`: a sum of scores that nobody has weighed is too much at the mercy of one view.
+    Among fewer items ranks say too little.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ class LearnedFuser(ConcatFuser):
     item_offsets_ : ndarray of shape (4,)
         What such items get on top, in standard deviations.
     by_rank_ : bool
-        Whether nothing was learned, so that ranks are fused.
+        Whether ranks are fused, for nothing was learned.
     validation_ndcg_ : float or None
         NDCG@20 of ``weights_`` on the later part, its kinds weighed alike; None if nothing was learned.
 
@@ -107,13 +109,13 @@ class LearnedFuser(ConcatFuser):
         self.bucket_weights_: list[tuple[int, dict[str, float]]] = []
         self.item_scales_ = np.ones((self._n_item_buckets, len(views)), dtype=np.float32)
         self.item_offsets_ = np.zeros(self._n_item_buckets, dtype=np.float32)
-        self.by_rank_ = True
+        self.by_rank_ = len(views) > 1 and len(views[0].support) >= _ENOUGH_ITEMS
         self.validation_ndcg_: float | None = None
 
     def ranker_over(self, ranker: Ranker) -> Ranker:
         """Return the ranker itself, or where nothing was learned one that fuses its ranks in each view."""
         check_fitted(self, "weights_")
-        return self._by_ranks(ranker, DEPTH) if self.by_rank_ and len(self.weights_) > 1 else ranker
+        return self._by_ranks(ranker, DEPTH) if self.by_rank_ else ranker
 
     def tune(
         self,
