@@ -239,7 +239,11 @@ def _best(lists: Sequence[tuple[int, tuple[IntArray, DoubleArray]]], k: int) -> 
     """Add up what the views give; return the best ``k``, equal ones by row."""
     if not lists:
         return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-    rows, places = np.unique(np.concatenate([own for _, (own, _) in lists]), return_inverse=True)
-    scores = np.bincount(places, np.concatenate([shares for _, (_, shares) in lists]))
+    rows = np.concatenate([own for _, (own, _) in lists])
+    by_row = np.argsort(rows, kind="stable")
+    rows = rows[by_row]
+    starts = np.flatnonzero(np.append(True, rows[1:] != rows[:-1])[: len(rows)])
+    shares = np.concatenate([own for _, (_, own) in lists])[by_row]
+    rows, scores = rows[starts], np.add.reduceat(shares, starts) if len(starts) else shares
     order = np.argsort(-scores, kind="stable")[:k]
     return rows[order].astype(np.int32), scores[order].astype(np.float32)
