@@ -316,3 +316,23 @@ def test_one_view_is_ranked_as_ever():
     )
     one, other = by_rank.recommend("u3", k=3), by_score.recommend("u3", k=3)
     assert one.items == other.items
+
+
+def test_a_recommender_with_few_users_and_many_items_fuses_ranks(tmp_path):
+    events, items = small_world()
+    items += [(f"more{n}", f"love number {n % 300}") for n in range(1000)]
+    learned = small_recommender(fuser="learned").fit(events, items=items)
+    assert learned.fuser_.by_rank_
+    ranked = small_recommender(fuser=RankFusion(learned.fuser_.weights_)).fit(events, items=items)
+    learned.save(tmp_path / "model")
+    loaded = Recommender.load(tmp_path / "model")
+    for user in ("u3", "u8"):
+        answer = learned.recommend(user, k=30)
+        for other in (ranked, loaded):
+            same = other.recommend(user, k=30)
+            assert same.items == answer.items
+            np.testing.assert_allclose(same.scores, answer.scores, rtol=1e-6)
+        why = learned.explain(user, answer.items[0])
+        np.testing.assert_allclose(why.score, answer.scores[0], rtol=1e-5)
+    # Its own catalogue is small, so scores are summed there.
+    assert not small_recommender(fuser="learned").fit(events, items=items[:40]).fuser_.by_rank_
