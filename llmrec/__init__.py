@@ -39,7 +39,7 @@ _HOMES = {
         "TwoTower",
         "UserKNN",
     ],
-    "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "WeightedFuser"],
+    "llmrec.fusers": ["ConcatFuser", "LearnedFuser", "RankFusion", "WeightedFuser"],
     "llmrec.interactions": ["Interactions"],
     "llmrec.progress": ["show_progress"],
     "llmrec.rankers": [
@@ -101,7 +101,7 @@ if TYPE_CHECKING:
         TwoTower,
         UserKNN,
     )
-    from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser
+    from llmrec.fusers import ConcatFuser, LearnedFuser, RankFusion, WeightedFuser
     from llmrec.interactions import Interactions
     from llmrec.progress import show_progress
     from llmrec.rankers import (

@@ -24,7 +24,7 @@ from that, and so does saving to a model folder.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -406,6 +406,14 @@ class Fuser(Component, ABC):
         """
         return None
 
+    def ranker_over(self, ranker: Ranker) -> Ranker:
+        """Return what is to rank the fused vectors: the ranker that was asked for, by default.
+
+        A fuser by which one inner product does not rank puts another one around it. Called when the fuser is
+        fitted, with a ranker that has no index yet.
+        """
+        return ranker
+
 
 @dataclass(frozen=True)
 class ItemFacts:
@@ -450,6 +458,13 @@ class ItemFacts:
 
 class Ranker(Component, ABC):
     """Find the ``k`` best items for each query."""
+
+    def with_base(self, wrap: Callable[[Ranker], Ranker]) -> Ranker:
+        """Return this ranker with ``wrap`` of what scores the items; a re-ranker wraps what is inside it.
+
+        The default wraps the ranker itself.
+        """
+        return wrap(self)
 
     @abstractmethod
     def index(self, item_vectors: Matrix) -> Self:
@@ -505,6 +520,23 @@ class Ranker(Component, ABC):
         This is what the recommender calls. The default looks at the queries alone.
         """
         return self.rank(queries, k, exclude, allow)
+
+    def view_shares(self, query: Matrix, row: int, exclude: IntArray) -> npt.NDArray[np.float64] | None:
+        """Return what each view adds to the score of one item, for explanations.
+
+        Parameters
+        ----------
+        query : Matrix of shape (1, dim)
+        row : int
+        exclude : ndarray of int32
+            Items that the query must not get.
+
+        Returns
+        -------
+        ndarray of shape (n_views,), or None
+            None, the default, where the score is a measure of the fused vectors.
+        """
+        return None
 
 
 @dataclass

@@ -16,7 +16,7 @@ from llmrec.live_model import LiveModel
 from llmrec.plotting import axes_or_new
 from llmrec.recommendations import frame_of
 from llmrec.vectors import dot
-from llmrec.views import TextView
+from llmrec.views import QueryParts, TextView
 
 __all__ = ["Explanation", "Reason", "explain", "explain_popular"]
 
@@ -58,7 +58,8 @@ class Explanation:
     """Why an item has its score: shares that add up to it.
 
     The score is the inner product of the fused vectors, which is what a recommender with
-    :class:`~llmrec.DotRanker` returns; a re-ranker orders by more, and another measure is on another scale.
+    :class:`~llmrec.DotRanker` returns, or what the ranks in the views add up to; a re-ranker orders by more,
+    and another measure is on another scale.
 
     Attributes
     ----------
@@ -79,7 +80,10 @@ class Explanation:
 
     Notes
     -----
-    With :class:`~llmrec.ConcatFuser` and :class:`~llmrec.LearnedFuser` all shares are exact. With
+    With :class:`~llmrec.ConcatFuser` and :class:`~llmrec.LearnedFuser` all shares are exact. Where ranks are
+    fused, the share of a view is what the item's rank in it adds, among all items but those of the history;
+    within a view it is divided as the view's score is, what speaks for the item adding up to the whole share,
+    and the baseline takes back what speaks against it. With
     :class:`~llmrec.WeightedFuser` they are exact by what the *query* is made of; the item's text and its
     factors are one vector there and not told apart. A fuser that cannot be taken apart gives one
     line for all views, and a factorizer that cannot, one line for the whole history.
@@ -234,9 +238,12 @@ def explain(
         score = float(dot(model.fuser.fuse_queries(queries), model.fuser.fuse_items(items))[0, 0])
         reason = Reason(_ALL_VIEWS, None, "history", None, score)
         return Explanation(item, user, score, basis, (reason,), titles=titles)
+    all_parts = [view.query_parts(histories, user_rows, context) for view in model.views]
+    by_rank = model.view_shares(histories, model.fuser.fuse_queries(queries), row)
+    if by_rank is not None:
+        weights = list(map(_adding_up_to, by_rank.tolist(), all_parts, weights))
     reasons: list[Reason] = []
-    for view, own in zip(model.views, weights, strict=True):
-        parts = view.query_parts(histories, user_rows, context)
+    for view, parts, own in zip(model.views, all_parts, weights, strict=True):
         shares = _doubles(parts.vectors) @ own.weights
         ids = [None if place is None else model.interactions.items.ids[place] for place in parts.items]
         lines = zip(parts.sources, ids, shares.tolist(), strict=True)
@@ -245,6 +252,14 @@ def explain(
     score = sum(reason.share for reason in reasons)
     words = _words(model.texts, row, histories, context, queries, weights)
     return Explanation(item, user, score, basis, _ordered(reasons), words, titles)
+
+
+def _adding_up_to(share: float, parts: QueryParts, own: ScoreWeights) -> ScoreWeights:
+    """Rescale a view's weights so that what speaks for the item adds up to ``share``, and all of it does."""
+    shares = _doubles(parts.vectors) @ own.weights
+    speaking_for = float(shares[shares > 0].sum())
+    factor = share / speaking_for if speaking_for else 0.0
+    return ScoreWeights(factor * own.weights, share - factor * float(shares.sum()))
 
 
 def explain_popular(model: LiveModel, user: Hashable | None, row: int, score: float) -> Explanation:

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import clone
 
 from llmrec.base import (
@@ -30,6 +31,8 @@ from llmrec.vectors import distinct, dot, grown, row_norms, take_rows, unit_rows
 from llmrec.views import FactorView, TextView, View, content_view
 
 __all__ = ["LiveModel", "Queries"]
+
+DoubleArray = npt.NDArray[np.float64]
 
 _SAMPLED_USERS = 2048
 
@@ -56,6 +59,9 @@ class Queries:
 class LiveModel:
     """Events, views, fuser and index, kept in step.
 
+    ``ranker`` is the one asked for, and ``index`` the one that ranks: the same, unless the fuser puts
+    another one around it.
+
     Everything that reads holds ``lock.reading()``, everything that writes ``lock.writing()``, so that a
     reader sees the state before or after an event and nothing between.
     """
@@ -68,6 +74,7 @@ class LiveModel:
     fuser: Fuser
     ranker: Ranker
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+    index: Ranker = field(init=False)
     _unknown: BoolArray = field(init=False, repr=False)
     _unknown_rows: IntArray | None = field(init=False, repr=False, default=None)
 
@@ -104,14 +111,15 @@ class LiveModel:
     def build_index(self) -> None:
         """Index the fused vectors of all items."""
         items = [view.item_vectors(self.interactions) for view in self.views]
-        self.ranker.index(self.fuser.fuse_items(items))
+        self.index = self.fuser.ranker_over(self.ranker)
+        self.index.index(self.fuser.fuse_items(items))
         self._describe(np.arange(self.interactions.n_items, dtype=np.int32), items)
         self._unknown = ~_any_present(items)
         self._unknown_rows = None
 
     def _describe(self, rows: IntArray, items: Sequence[ViewVectors]) -> None:
         counts = self.interactions.counts_of_items(rows)
-        self.ranker.describe(ItemFacts(rows, counts, items, self.catalogue.columns))
+        self.index.describe(ItemFacts(rows, counts, items, self.catalogue.columns))
 
     # -- recommend -----------------------------------------------------------------------------------------
 
@@ -141,13 +149,21 @@ class LiveModel:
         unknown = self._rows_unknown()
         if len(unknown):
             exclude = [np.concatenate([one, unknown]) for one in exclude]
-        rows, scores = self.ranker.rank_for(histories, queries, k, exclude, allow)
+        rows, scores = self.index.rank_for(histories, queries, k, exclude, allow)
         found = []
         for own, best in zip(rows.tolist(), scores, strict=True):
             # What fills a row up stands at its end.
             n_given = own.index(-1) if own and own[-1] < 0 else len(own)
             found.append((own[:n_given], best[:n_given]))
         return found
+
+    def view_shares(self, histories: Histories, query: Matrix, row: int) -> DoubleArray | None:
+        """Return what each view adds to the score of one item, among those that a history leaves.
+
+        None where the score is a measure of the fused vectors.
+        """
+        exclude = np.concatenate([histories.columns, self._rows_unknown()])
+        return self.index.view_shares(query, row, exclude[exclude != row].astype(np.int32))
 
     def _rows_unknown(self) -> IntArray:
         rows = self._unknown_rows
@@ -263,7 +279,7 @@ class LiveModel:
         if not len(rows):
             return
         items = [view.item_vectors(self.interactions, rows) for view in self.views]
-        self.ranker.update(rows, self.fuser.fuse_items(items))
+        self.index.update(rows, self.fuser.fuse_items(items))
         self._describe(rows, items)
         # New rows are all among those indexed again.
         self._unknown = grown(self._unknown, self.interactions.n_items)

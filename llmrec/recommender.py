@@ -685,7 +685,7 @@ class Recommender(Component):
     @property
     def ranker_(self) -> Ranker:
         """The ranker, which holds the index."""
-        return self._fitted().ranker
+        return self._fitted().index
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")

@@ -53,6 +53,7 @@ _BUILT_IN = {
     "fuser": {
         "concat": "llmrec.fusers:ConcatFuser",
         "learned": "llmrec.fusers:LearnedFuser",
+        "rank": "llmrec.fusers:RankFusion",
         "weighted": "llmrec.fusers:WeightedFuser",
     },
     "ranker": {

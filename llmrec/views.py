@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ __all__ = ["FactorView", "QueryParts", "TextView", "View", "content_view"]
 
 _USUAL_RIDGE = 10.0
 _REMEMBERED_TEXTS = 1024
+_REMEMBERED_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class TextView(Component, View):
         check_number("context_weight", self.context_weight, 0)
         if self.half_life is not None:
             check_number("half_life", self.half_life, 0, above=True)
-        self._moments: dict[str, Matrix] = {}
+        self._moments = _Remembered()
         present = [text for text in texts if text.strip()]
         encoder: Any = clone(resolve("encoder", self.encoder))
         self.encoder_ = encoder.fit(present)
@@ -256,14 +258,14 @@ class TextView(Component, View):
         return unit_rows(vectors[[distinct[text] for text in texts]])
 
     def moment(self, text: str) -> Matrix:
-        """Return the unit vector of a request's text, ``(1, dim)``; the last thousand are remembered."""
+        """Return the unit vector of a request's text, ``(1, dim)``; those of the last texts are remembered.
+
+        A thousand at most, and 16 MB of them, or one text that is larger.
+        """
         check_fitted(self, "vectors_")
-        remembered = self._moments
-        vector = remembered.get(text)
+        vector = self._moments.get(text)
         if vector is None:
-            if len(remembered) >= _REMEMBERED_TEXTS:
-                remembered.clear()
-            vector = remembered[text] = self.encode([text])
+            vector = self._moments.add(text, self.encode([text]))
         return vector
 
     def knows(self, text: str | None) -> bool:
@@ -273,7 +275,7 @@ class TextView(Component, View):
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what ``get_state`` gave; no request's text is remembered yet."""
         super().set_state(state)
-        self._moments = {}
+        self._moments = _Remembered()
 
     def extend(self, rows: IntArray, vectors: Matrix) -> None:
         """Take the vectors of new or changed texts, from :meth:`encode`."""
@@ -354,6 +356,28 @@ class TextView(Component, View):
         own = take_rows(self.vectors_, np.array([row], dtype=np.int32))
         columns = [set(np.nonzero(_dense(one)[0])[0].tolist()) for one in (asked, own)]
         return {words[column]: column for column in sorted(columns[0] & columns[1])}
+
+
+class _Remembered:
+    """Vectors of requests' texts, which are all forgotten when they become too many or too large.
+
+    Many threads may ask at once: each step on the dictionary is one that no other can interrupt.
+    """
+
+    def __init__(self) -> None:
+        self._vectors: dict[str, tuple[Matrix, int]] = {}
+
+    def get(self, text: str) -> Matrix | None:
+        known = self._vectors.get(text)
+        return None if known is None else known[0]
+
+    def add(self, text: str, vector: Matrix) -> Matrix:
+        n_bytes = sys.getsizeof(text) + _n_bytes(vector)
+        held = list(self._vectors.values())
+        if len(held) >= _REMEMBERED_TEXTS or sum(one for _, one in held) + n_bytes > _REMEMBERED_BYTES:
+            self._vectors.clear()
+        self._vectors[text] = vector, n_bytes
+        return vector
 
 
 class FactorView(View):
@@ -441,6 +465,11 @@ def content_view(views: Sequence[TextView]) -> int | None:
     """Return the place of the text view whose vectors factorizers read: the first dense one, or the first."""
     dense = [place for place, view in enumerate(views) if not sparse.issparse(view.vectors_)]
     return next(iter([*dense, *range(len(views))]), None)
+
+
+def _n_bytes(vectors: Matrix) -> int:
+    parts = (vectors.data, vectors.indices, vectors.indptr) if sparse.issparse(vectors) else (vectors,)
+    return sum(int(part.nbytes) for part in parts)
 
 
 def _dense(vectors: Matrix) -> FloatArray:

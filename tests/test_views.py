@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -346,3 +348,46 @@ class Unread(Placed):
     def fit(self, interactions, content=None):
         self.content_is_none_ = content is None
         return super().fit(interactions, np.eye(interactions.n_items, dtype=np.float32))
+
+
+class LongEncoder(ColourEncoder):
+    """Reads any text, and gives the same vector for all."""
+
+    def encode(self, texts):
+        self.calls.extend(texts)
+        return np.ones((len(texts), 3), dtype=np.float32)
+
+
+def test_what_is_remembered_of_requests_is_bounded_by_its_size(monkeypatch):
+    monkeypatch.setattr("llmrec.views._REMEMBERED_BYTES", 10_000)
+    view = TextView(LongEncoder(), name="a").fit(["red"])
+    for n in range(50):
+        view.moment(f"{n:03d}" + "x" * 1000)
+        assert sum(len(text) for text in view._moments._vectors) < 10_000
+    assert len(view._moments._vectors) > 3
+    calls = view.encoder_.calls
+    # One that is larger than all that is allowed is remembered alone: a request asks for it more than once.
+    view.moment("y" * 20_000), view.moment("y" * 20_000)
+    assert calls.count("y" * 20_000) == 1
+    assert list(view._moments._vectors) == ["y" * 20_000]
+    view.moment("short")
+    assert list(view._moments._vectors) == ["short"]
+
+
+def test_what_is_remembered_of_requests_is_bounded_by_its_number(monkeypatch):
+    monkeypatch.setattr("llmrec.views._REMEMBERED_TEXTS", 4)
+    view = TextView(LongEncoder(), name="a").fit(["red"])
+    for n in range(9):
+        view.moment(str(n))
+        assert len(view._moments._vectors) <= 4
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_the_vectors_count_in_the_size_of_what_is_remembered(as_sparse, monkeypatch):
+    view = TextView(ColourEncoder(as_sparse=as_sparse), name="a").fit(TEXTS)
+    view.moment("red")
+    own = view._moments._vectors["red"][1]
+    monkeypatch.setattr("llmrec.views._REMEMBERED_BYTES", 2 * own)
+    view.moment("grey")
+    assert list(view._moments._vectors) in (["red", "grey"], ["grey"])
+    assert own >= sys.getsizeof("red") + 12

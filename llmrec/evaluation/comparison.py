@@ -160,7 +160,8 @@ class Comparison:
         ]
         return (
             f"{len(self.names)} recommenders, {len(self.task.users):,} users, "
-            f"{self.task.n_new_users:,} of them without training events"
+            + (f"{self.task.n_shown:,} of them asked about by their history, " if self.task.n_shown else "")
+            + f"{self.task.n_new_users:,} of them without training events"
             + (f"; left out: {' and '.join(left_out)}" if left_out else "")
             + f". [{100 * self.level:g} % interval], p against {self.names[0]!r}"
         )
@@ -216,8 +217,9 @@ def compare(
     ----------
     recommenders : mapping of str to Recommender
         Or to anything with ``fit(interactions)`` and ``recommend(list_of_users, k)``, which answers with
-        a list of item ids for each user. ``items`` and ``columns`` are passed on to a ``fit`` that has
-        arguments of these names. The first is the one that all are tested against.
+        a list of item ids for each user. Users whose histories the split shows are asked about one by one, by
+        ``recommend(history=…, k=…)``, which answers with one list. ``items`` and ``columns`` are passed on to
+        a ``fit`` that has arguments of these names. The first is the one that all are tested against.
     split : Split
     metrics : sequence of str or Metric
         Names such as ``"ndcg@20"``; see :func:`~llmrec.evaluation.resolve_metric`.

@@ -43,6 +43,9 @@ class Split:
     ----------
     train, test : Interactions
     validation : Interactions or None
+    shown : Interactions or None
+        Earlier events of users whom the training part does not have: the histories by which these are asked
+        about, and which nothing is fitted on.
 
     Examples
     --------
@@ -54,12 +57,13 @@ class Split:
     train: Interactions
     test: Interactions
     validation: Interactions | None = None
+    shown: Interactions | None = None
 
     @classmethod
-    def from_tables(cls, train: Any, test: Any, validation: Any = None) -> Split:
+    def from_tables(cls, train: Any, test: Any, validation: Any = None, shown: Any = None) -> Split:
         """Take parts that were split elsewhere, each a table of events."""
-        parts = [None if one is None else _read(one) for one in (train, test, validation)]
-        return cls(cast(Interactions, parts[0]), cast(Interactions, parts[1]), parts[2])
+        parts = [None if one is None else _read(one) for one in (train, test, validation, shown)]
+        return cls(cast(Interactions, parts[0]), cast(Interactions, parts[1]), *parts[2:])
 
     def __iter__(self) -> Iterator[Interactions]:
         parts = (self.train, self.validation, self.test)
@@ -69,6 +73,8 @@ class Split:
         sizes = [f"{self.train.n_events:,} events to learn from"]
         if self.validation is not None:
             sizes.append(f"{self.validation.n_events:,} to choose by")
+        if self.shown is not None:
+            sizes.append(f"{self.shown.n_events:,} to ask with")
         return f"Split({', '.join(sizes)}, {self.test.n_events:,} to be judged by)"
 
 
@@ -185,11 +191,7 @@ def split_users_at_random(
     read = _read(interactions)
 
     def is_held_out(events: Interactions) -> BoolArray:
-        order = random.permutation(events.n_events)
-        held_out = np.zeros(events.n_events, dtype=np.bool_)
-        shuffled = events.subset(order)
-        held_out[order] = _ends_of_histories(shuffled, np.floor(events.user_counts * share))
-        return held_out
+        return _random_parts(events, np.floor(events.user_counts * share), random)
 
     return _split(read if keep_times else read.without_times(), is_held_out, validation)
 
@@ -283,32 +285,77 @@ def split_cold_items(
 
 
 def split_cold_users(
-    interactions: Any, share: float = 0.2, *, validation: bool = False, random_state: int = 0
+    interactions: Any,
+    share: float = 0.2,
+    *,
+    shown: float | None = None,
+    validation: bool = False,
+    random_state: int = 0,
 ) -> Split:
     """Split off all events of some users, so that the training part has never met these.
+
+    With ``shown`` they are asked about by a part of their own history, which a recommender folds in without
+    a fit: the strong generalisation of Marlin (2004), with 0.8 the protocol of Liang et al. ("Variational
+    autoencoders for collaborative filtering", WWW 2018). Without it, only popularity can answer.
 
     Parameters
     ----------
     interactions : Interactions or any table of events
     share : float, default 0.2
         Share of the users that have events; rounded down, at least one.
+    shown : float, optional
+        Share of each such user's events that is shown, rounded up: the earliest, or where events have no
+        times drawn at random. They become the split's ``shown``, and the rest its test part.
     validation : bool, default False
         Split the training part once more, in the same way: by further users.
     random_state : int, default 0
 
     Examples
     --------
-    >>> train, test = split_cold_users([(user, item) for user in "abcde" for item in "xy"], share=0.2)
+    >>> events = [(user, item) for user in "abcde" for item in "vwxyz"]
+    >>> train, test = split_cold_users(events, share=0.2)
     >>> len(test.users), test.n_events, set(train.users) & set(test.users)
-    (1, 2, set())
+    (1, 5, set())
+    >>> split_cold_users(events, share=0.2, shown=0.8)
+    Split(20 events to learn from, 4 to ask with, 1 to be judged by)
     """
     share = _check_share(share)
-    random = _generator(random_state)
-    return _split(
-        interactions,
-        lambda events: _drawn(events.user_counts, share, random, "users")[events.events.user_rows],
+    if shown is not None and not 0 < check_number("shown", shown, 0, 1) < 1:
+        raise ParameterError(f"shown must lie between 0 and 1, got {shown!r}.")
+    random, events = _generator(random_state), _read(interactions)
+    split = _split(
+        events,
+        lambda some: _drawn(some.user_counts, share, random, "users")[some.events.user_rows],
         validation,
     )
+    return split if shown is None else _with_shown(split, events, float(shown), random)
+
+
+def _with_shown(split: Split, events: Interactions, shown: float, random: np.random.Generator) -> Split:
+    """Take from the users of the test and validation parts what is shown of them."""
+    counts = events.user_counts.astype(np.float64)
+    n_judged = np.floor(np.round(counts * (1 - shown), 9))
+    if events.events.timestamps is None:
+        is_judged = _random_parts(events, n_judged, random)
+    else:
+        is_judged = _ends_of_histories(events, n_judged)
+    rows = events.events.user_rows
+    is_cold = np.array([one not in split.train.users for one in events.users], dtype=np.bool_)[rows]
+    in_test = np.array([one in split.test.users for one in events.users], dtype=np.bool_)[rows]
+    for_choice = None if split.validation is None else _taken(events, is_judged & is_cold & ~in_test)
+    return Split(
+        split.train, _taken(events, is_judged & in_test), for_choice, _taken(events, is_cold & ~is_judged)
+    )
+
+
+def _random_parts(
+    events: Interactions, n_drawn: npt.NDArray[np.float64], random: np.random.Generator
+) -> BoolArray:
+    """Mark ``n_drawn[u]`` events of each user ``u``, drawn at random."""
+    order = random.permutation(events.n_events)
+    drawn = np.zeros(events.n_events, dtype=np.bool_)
+    drawn[order] = _ends_of_histories(events.subset(order), n_drawn)
+    return drawn
 
 
 def _split(interactions: Any, held_out: Callable[[Interactions], BoolArray], validation: bool) -> Split:

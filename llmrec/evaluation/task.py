@@ -38,7 +38,10 @@ class RankingTask:
         What each of them met in the test part; items that they knew before count only where
         ``exclude_seen`` is off.
     history_lengths : ndarray of shape (n_users,)
-        Number of their training events; 0 for a new user.
+        Number of their training events, or of those that are shown; 0 for a new user.
+    histories : list of (list or None)
+        For each of them, what of their history is passed to ``recommend`` in place of the user, oldest first:
+        items, or pairs of an item and a rating or weight; None for those who are asked about by their id.
     n_candidates : ndarray of shape (n_users,)
         Number of items that may be recommended to each, or are relevant.
     n_nothing_new : int
@@ -54,6 +57,7 @@ class RankingTask:
     users: list[Hashable]
     relevant: Any
     history_lengths: _Rows
+    histories: list[list[Any] | None]
     n_candidates: _Rows
     n_nothing_new: int
     n_strangers: int
@@ -89,11 +93,17 @@ class RankingTask:
             raise DataError("the training part of the split has no events.")
         described = None if items is None else read_items(items, columns)
         table = IdTable([*train.items, *(() if described is None else described.ids)])
-        n_catalogue = len(table)
+        n_catalogue, catalogue = len(table), set(table.ids)
         test_items = np.array([table.add(one) for one in test.items], dtype=np.int64)
 
         user_in_train = np.array([_row_or_none(train.users, one) for one in test.users], dtype=np.int64)
-        known = _known_pairs(train, user_in_train, len(table))
+        shown = Interactions.from_table([]) if split.shown is None else split.shown
+        user_in_shown = _shown_rows(shown, train, test)
+        histories = _histories(shown, user_in_shown, catalogue)
+        for one in shown.items:
+            table.add(one)
+        known = _known_pairs(train, user_in_train, table) + _known_pairs(shown, user_in_shown, table)
+        lengths = _lengths(train, user_in_train) + _lengths(shown, user_in_shown)
         found = relevance_matrix(
             test.events.user_rows, test_items[test.events.item_rows], (test.n_users, len(table))
         )
@@ -101,7 +111,7 @@ class RankingTask:
         if exclude_seen:
             found = _without(found, known)
         has_news = np.diff(found.indptr) > 0
-        is_left_out = has_news & (user_in_train < 0) & (new_users == "leave out")
+        is_left_out = has_news & (lengths == 0) & (new_users == "leave out")
         judged = np.flatnonzero(has_news & ~is_left_out)
         if not len(judged):
             raise DataError(
@@ -118,9 +128,8 @@ class RankingTask:
             items=items,
             users=[test.users[row] for row in judged.tolist()],
             relevant=relevant,
-            history_lengths=np.where(
-                user_in_train[judged] >= 0, train.user_counts[user_in_train[judged]], 0
-            ).astype(np.int64),
+            history_lengths=lengths[judged],
+            histories=[histories[row] for row in judged.tolist()],
             n_candidates=np.asarray(n_catalogue - n_seen + n_cold, dtype=np.int64),
             n_nothing_new=int(np.count_nonzero(n_met) - np.count_nonzero(has_news)),
             n_strangers=int(np.count_nonzero(is_left_out)),
@@ -139,8 +148,13 @@ class RankingTask:
 
     @property
     def n_new_users(self) -> int:
-        """Number of judged users without a training event."""
+        """Number of judged users of whom nothing is known: no training event, and none that is shown."""
         return int(np.count_nonzero(self.history_lengths == 0))
+
+    @property
+    def n_shown(self) -> int:
+        """Number of judged users who are asked about by their history, not by their id."""
+        return sum(one is not None for one in self.histories)
 
 
 def _row_or_none(table: IdTable, one: Hashable) -> int:
@@ -148,19 +162,47 @@ def _row_or_none(table: IdTable, one: Hashable) -> int:
     return -1 if row is None else row
 
 
-def _known_pairs(train: Interactions, user_in_train: _Rows, n_items: int) -> Any:
-    """Return what each test user weighed each item with in training, ``(n_test_users, n_items)``."""
-    is_known = np.flatnonzero(user_in_train >= 0)
-    owner = np.full(train.n_users, -1, dtype=np.int64)
-    owner[user_in_train[is_known]] = is_known
-    owners = owner[train.events.user_rows]
+def _known_pairs(events: Interactions, rows: _Rows, table: IdTable) -> Any:
+    """Return what each test user weighed each item with, ``(n_test_users, n_items)``; -1 is nobody's row."""
+    is_known = np.flatnonzero(rows >= 0)
+    owner = np.full(events.n_users, -1, dtype=np.int64)
+    owner[rows[is_known]] = is_known
+    owners = owner[events.events.user_rows]
+    items = np.array([table.get(one) for one in events.items], dtype=np.int64)
     kept = owners >= 0
     pairs = sparse.csr_array(
-        (train.events.weights[kept], (owners[kept], train.events.item_rows[kept])),
-        shape=(len(user_in_train), n_items),
+        (events.events.weights[kept], (owners[kept], items[events.events.item_rows[kept]])),
+        shape=(len(rows), len(table)),
     )
     pairs.sum_duplicates()
     return pairs
+
+
+def _shown_rows(shown: Interactions, train: Interactions, test: Interactions) -> _Rows:
+    """Return which of the users shown each test user is; -1 for none."""
+    for one in shown.users:
+        if one in train.users:
+            raise DataError(f"the user {one!r} is shown, but has training events as well.")
+    return np.array([_row_or_none(shown.users, one) for one in test.users], dtype=np.int64)
+
+
+def _lengths(events: Interactions, rows: _Rows) -> _Rows:
+    """Return the number of events of each test user; -1 is nobody's row."""
+    return np.append(events.user_counts, 0)[rows].astype(np.int64)
+
+
+def _histories(shown: Interactions, rows: _Rows, catalogue: set[Hashable]) -> list[list[Any] | None]:
+    """Return each user's history as ``recommend`` takes it, without items that nobody can know."""
+    events = shown.events
+    numbers = events.weights if events.ratings is None else events.ratings
+    are_plain = events.ratings is None and bool((events.weights == 1).all())
+    listed: list[list[Any]] = [[] for _ in range(shown.n_users)]
+    triples = zip(events.user_rows.tolist(), events.item_rows.tolist(), numbers.tolist(), strict=True)
+    for user, row, number in triples:
+        item = shown.items[row]
+        if item in catalogue:
+            listed[user].append(item if are_plain else (item, number))
+    return [None if row < 0 else listed[row] for row in rows.tolist()]
 
 
 def _without(found: Any, known: Any) -> Any:

@@ -106,11 +106,7 @@ def fit_on_train(
         )
     fresh = clone(recommender) if hasattr(recommender, "get_params") else copy.deepcopy(recommender)
     known = {"items": task.items, "columns": columns}
-    wanted = inspect.signature(fresh.fit).parameters
-    takes_all = any(one.kind is one.VAR_KEYWORD for one in wanted.values())
-    options = {
-        name: value for name, value in known.items() if value is not None and (takes_all or name in wanted)
-    }
+    options = {name: value for name, value in known.items() if value is not None and _takes(fresh.fit, name)}
     start = time.perf_counter()
     with PeakMemory() as memory:
         fitted = fresh.fit(task.split.train, **options)
@@ -158,13 +154,12 @@ class _Judged:
 
 
 def _ask(recommender: Any, task: RankingTask, users: npt.NDArray[np.int64], k: int) -> RankedLists:
-    ids = [task.users[row] for row in users.tolist()]
-    answers = _recommend(recommender, ids, k, task)
-    if len(answers) != len(ids):
-        raise DataError(f"recommend answered {len(ids)} users with {len(answers)} lists.")
+    answers = _recommend(recommender, task, users.tolist(), k)
+    if len(answers) != len(users):
+        raise DataError(f"recommend answered {len(users)} users with {len(answers)} lists.")
     table = task.background.items
-    items = np.full((len(ids), k), -1, dtype=np.int32)
-    scores: FloatArray | None = np.full((len(ids), k), -np.inf, dtype=np.float32)
+    items = np.full((len(users), k), -1, dtype=np.int32)
+    scores: FloatArray | None = np.full((len(users), k), -np.inf, dtype=np.float32)
     for place, answer in enumerate(answers):
         rows = _rows(answer, table)[:k]
         items[place, : len(rows)] = rows
@@ -175,10 +170,31 @@ def _ask(recommender: Any, task: RankingTask, users: npt.NDArray[np.int64], k: i
     return RankedLists(items, task.relevant[users], scores, task.n_candidates[users])
 
 
-def _recommend(recommender: Any, users: Any, k: int, task: RankingTask) -> Any:
+def _recommend(recommender: Any, task: RankingTask, users: Sequence[int], k: int) -> Any:
+    """Return a list for each of some users of the task: by their ids at once, or one by one by histories."""
     # Left out where it is the default, for recommenders that know no such option.
     options = {} if task.exclude_seen else {"exclude_seen": False}
-    return recommender.recommend(users, k, **options)
+    by_id = [row for row in users if task.histories[row] is None]
+    if len(by_id) == len(users):
+        return recommender.recommend([task.users[row] for row in users], k, **options)
+    if not _takes(recommender.recommend, "history"):
+        raise ComponentError(
+            f"{type(recommender).__name__}.recommend takes no history=, by which the split asks about users "
+            "that were not fitted on; compare it on a split without shown=."
+        )
+    asked = iter(recommender.recommend([task.users[row] for row in by_id], k, **options) if by_id else ())
+    answers = []
+    for row in users:
+        history = task.histories[row]
+        answers.append(
+            next(asked) if history is None else recommender.recommend(history=history, k=k, **options)
+        )
+    return answers
+
+
+def _takes(method: Any, name: str) -> bool:
+    known = inspect.signature(method).parameters
+    return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
 def _rows(answer: Any, table: IdTable) -> IntArray:
@@ -201,11 +217,11 @@ def _request_ms(recommender: Any, task: RankingTask, k: int, n_timed: int) -> fl
     if n_timed == 0:
         return float("nan")
     step = max(1, len(task.users) // n_timed)
-    asked = task.users[::step][:n_timed]
-    _recommend(recommender, asked[:1], k, task)  # warm caches
+    asked = range(0, len(task.users), step)[:n_timed]
+    _recommend(recommender, task, asked[:1], k)  # warm caches
     seconds = []
     for user in asked:
         start = time.perf_counter()
-        _recommend(recommender, [user], k, task)
+        _recommend(recommender, task, [user], k)
         seconds.append(time.perf_counter() - start)
     return 1000 * float(np.median(seconds))

@@ -178,7 +178,7 @@ def _validation_split(train: Any, validate: Callable[[Interactions], Split] | No
         if train.validation is not None:
             if validate is not None:
                 raise ParameterError("the split has a validation part; pass it without one, or no validate=.")
-            return Split(train.train, train.validation)
+            return Split(train.train, train.validation, shown=train.shown)
         train = train.train
     events = train if isinstance(train, Interactions) else Interactions.from_table(train)
     if validate is not None:

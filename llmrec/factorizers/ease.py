@@ -200,7 +200,9 @@ class EASE(ContentFactorizer):
         width = self.item_vectors_.shape[1]
         rows = distinct(events.item_rows[events.item_rows >= width])
         if len(rows):
-            targets = self._shared_weights(interactions, rows, width)
+            of_users = self._of_users()
+            of_users.user_scale_ = self.user_scale_
+            targets = _dense(of_users.shared(interactions, rows, width, self._weights))
             if self.content_ is not None:
                 targets += self._text_targets(take_rows(self.content_, rows))
             self.item_vectors_ = replace_rows(self.item_vectors_, rows, self._regressed(targets))
@@ -232,16 +234,6 @@ class EASE(ContentFactorizer):
             return item_counts
         has_text = (row_norms(take_rows(self.content_, item_rows)) > 0).astype(np.float32)
         return np.maximum(item_counts, has_text)
-
-    def _shared_weights(self, interactions: Interactions, rows: IntArray, width: int) -> DoubleArray:
-        """Return ``(len(rows), width)``: the products of items' columns with those of the first items."""
-        audiences = self._weights(interactions.audiences(rows)).astype(np.float64)
-        users = np.unique(audiences.indices).astype(np.int32)
-        histories = self._weights(interactions.histories(users).known_to(width))
-        of_users = self._of_users()
-        of_users.user_scale_ = self.user_scale_
-        shared = audiences[:, users] @ scaled(histories, of_users.of_users(histories))
-        return _dense(shared)
 
     def _text_targets(self, texts: Matrix) -> DoubleArray:
         """Return the products of new texts with those of the items known at ``fit``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from llmrec.validation import check_number
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from llmrec.base import IntArray
+    from llmrec.interactions import Histories, Interactions
 
 __all__ = ["EASEWeights", "scaled"]
 
@@ -81,6 +85,19 @@ class EASEWeights:
     def ridges(self, rows: Any) -> DoubleArray:
         """Return what the diagonal of the products gets on top, ``(n_items,)``, from :meth:`rows`."""
         return self.regularization_ + self.dropout_ratio * _squares(rows, axis=0)
+
+    def shared(
+        self, interactions: Interactions, rows: IntArray, width: int, weigh: Callable[[Histories], Any]
+    ) -> Any:
+        """Return the products of some items' columns with those of the first ``width`` items, sparse.
+
+        They are those of :meth:`rows`, without a pass over all events; ``weigh`` makes a ``csr_array`` of
+        weights of histories and audiences.
+        """
+        audiences = weigh(interactions.audiences(rows)).astype(np.float64)
+        users = np.unique(audiences.indices).astype(np.int32)
+        histories = weigh(interactions.histories(users).known_to(width))
+        return sparse.csr_array(audiences[:, users] @ scaled(histories, self.of_users(histories)))
 
     @property
     def dropout_ratio(self) -> float:

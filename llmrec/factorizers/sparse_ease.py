@@ -8,20 +8,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.base import Factorizer
+from llmrec.base import Factorizer, IntArray
 from llmrec.decomposition import row_chunks
 from llmrec.errors import ParameterError
 from llmrec.factorizers.ease_weights import EASEWeights
 from llmrec.factorizers.nearest import largest_products, products_of_rows
-from llmrec.factorizers.similarity import within
+from llmrec.factorizers.similarity import largest_of_rows, within
 from llmrec.threads import map_threads
 from llmrec.validation import check_fitted, check_integer, check_number
-from llmrec.vectors import unit_rows
+from llmrec.vectors import replace_rows, take_rows, unit_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from llmrec.interactions import Histories, Interactions
+    from llmrec.interactions import Events, Histories, Interactions
 
 __all__ = ["SparseEASE", "gram_gigabytes"]
 
@@ -59,11 +59,19 @@ class SparseEASE(Factorizer):
     coefficients_ : csr_array of shape (n_items, n_items)
         Row ``j`` holds :math:`b_j`, at most ``neighbours`` entries.
     regularization_ : float
+    precisions_ : ndarray of shape (n_items,), float64
+        One over what each regression leaves unexplained, its ridge included.
+    user_scale_ : float
+        As in :class:`EASE`.
 
     Notes
     -----
-    New events extend the histories of queries at once. An item that is new since ``fit`` has no coefficients
-    until the next.
+    New events extend the histories of queries at once. An item that is new since ``fit`` gets coefficients
+    from the events it has so far and from the regressions of the items known then: with
+    :math:`P_{ij} = -B_{ij} P_{jj}`, they are :math:`G_{new} P`, cut down to the ``neighbours`` largest. Where
+    all items are neighbours of all, that is the column that :class:`EASE` gives it; else the inverse is
+    approximate (Meinshausen & Bühlmann, "High-dimensional graphs and variable selection with the lasso",
+    Annals of Statistics 2006), until the next ``fit``. The coefficients of other items stay.
 
     Examples
     --------
@@ -107,8 +115,34 @@ class SparseEASE(Factorizer):
         by_item = sparse.csr_array(rows.T)
         gram = sparse.csr_array(by_item @ rows)
         self.regularization_ = weights.regularization_
+        self.user_scale_ = weights.user_scale_
         self.coefficients_ = _regressed(gram, ridges, _nearest(by_item, neighbours))
+        explained = np.asarray(self.coefficients_.multiply(gram).sum(axis=1), dtype=np.float64).ravel()
+        # At least the ridge is left: below it, the difference is of rounding.
+        left = np.maximum(gram.diagonal() - explained, 0) + ridges
+        self.precisions_ = 1 / left
         return self
+
+    def partial_fit(self, interactions: Interactions, events: Events) -> IntArray:
+        """Give the new items among ``events`` coefficients on those known at ``fit``; return their rows."""
+        check_fitted(self, "coefficients_")
+        width = self.coefficients_.shape[1]
+        rows = np.unique(events.item_rows[events.item_rows >= width]).astype(np.int32)
+        if len(rows):
+            weights = EASEWeights(self.regularization_, self.dropout, self.length_exponent)
+            weights.user_scale_ = self.user_scale_
+            targets = weights.shared(interactions, rows, width, lambda some: some.weight_matrix())
+            self.coefficients_ = replace_rows(self.coefficients_, rows, self._regressed_anew(targets))
+        return rows
+
+    def _regressed_anew(self, targets: Any) -> Any:
+        """Return ``targets @ P`` as far as the coefficients tell ``P``, the largest entries of each row."""
+        scaled = sparse.csr_array(targets.multiply(self.precisions_))
+        used = np.unique(scaled.indices).astype(np.int32)
+        whole = scaled - scaled[:, used] @ take_rows(self.coefficients_, used)
+        whole = sparse.csr_array(whole, dtype=np.float32)
+        sizes = largest_of_rows(sparse.csr_array(abs(whole)), self.neighbours)
+        return sparse.csr_array(whole.multiply(sizes.sign()))
 
     def _check_memory(self, interactions: Interactions) -> None:
         allowed = check_number("max_gigabytes", self.max_gigabytes, 0, above=True)

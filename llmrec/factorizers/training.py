@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from llmrec.base import FloatArray, IntArray
 from llmrec.errors import MissingExtraError
 from llmrec.progress import progress_bar
+from llmrec.threads import one_blas_thread
 
 __all__ = ["Trainer", "closeness", "hold_out_entries", "import_torch", "ndcg", "single_threaded", "train"]
 
@@ -27,7 +27,6 @@ _LIST_LENGTH = 100
 _threads = threading.Lock()
 _fits_running = 0
 _threads_before = 1
-_blas_threads: Any = None
 
 
 class Trainer(Protocol):
@@ -54,23 +53,22 @@ def import_torch(component: object) -> Any:
 def single_threaded(torch: Any) -> Iterator[None]:
     """Let torch and numpy work in one thread: threads change the rounding of sums, and training amplifies it.
 
-    The number of threads is the process's, so the last of several fits at once restores it.
+    The number of torch's threads is the process's, so the last of several fits at once restores it.
     """
-    global _fits_running, _threads_before, _blas_threads
+    global _fits_running, _threads_before
     with _threads:
         if not _fits_running:
             _threads_before = torch.get_num_threads()
-            _blas_threads = threadpool_limits(limits=1, user_api="blas")
         _fits_running += 1
     torch.set_num_threads(1)
     try:
-        yield
+        with one_blas_thread():
+            yield
     finally:
         with _threads:
             _fits_running -= 1
             if not _fits_running:
                 torch.set_num_threads(_threads_before)
-                _blas_threads.restore_original_limits()
 
 
 def train(

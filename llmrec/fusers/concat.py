@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy import sparse
 
-from llmrec.base import FloatArray, Fuser, Matrix, ScoreWeights, ViewVectors
+from llmrec.base import FloatArray, Fuser, Matrix, Ranker, ScoreWeights, ViewVectors
 from llmrec.errors import ParameterError, nearest
+from llmrec.fusers.ranks import Block, RanksOfViews
 from llmrec.validation import check_fitted, check_number
 from llmrec.vectors import JoinedVectors, column_means, csr_of, dot, join_columns, scale_rows
 
@@ -162,6 +163,17 @@ class ConcatFuser(Fuser):
         mean, scale = self._standardised(position, queries)
         scores = (dot(queries.vectors, items.vectors) - mean[:, None]) * scale[:, None]
         return np.where(items.present, scores, np.float32(0))
+
+    def _by_ranks(self, ranker: Ranker, depth: int) -> Ranker:
+        """Return the ranker that fuses the views' ranks instead of their scores."""
+        check_fitted(self, "weights_")
+        blocks, starts = [], {False: self._has_offsets + len(self.means_), True: 0}
+        for position, (mean, is_sparse) in enumerate(zip(self.means_, self.is_sparse_, strict=True)):
+            start, stop = starts[is_sparse], starts[is_sparse] + len(mean)
+            blocks.append(Block(self._has_offsets + position, is_sparse, start, stop))
+            starts[is_sparse] = stop
+        weights = list(self.weights_.values())
+        return ranker.with_base(lambda base: RanksOfViews(base, blocks=blocks, weights=weights, depth=depth))
 
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
         """Return ``(n_queries, n_views)``: how much each view counts for each query."""

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.base import FloatArray, IntArray, ViewVectors
+from llmrec.base import FloatArray, IntArray, Ranker, ViewVectors
 from llmrec.fusers.blend_trial import BlendTrial
 from llmrec.fusers.concat import ConcatFuser
 from llmrec.fusers.likelihood import likeliest_weights
+from llmrec.fusers.ranks import DEPTH
 from llmrec.plotting import axes_or_new
 from llmrec.validation import check_fitted, check_integer
 
@@ -28,6 +29,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 _GRID = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _PRIOR = {"text": 0.5, "behaviour": 1.0, "popularity": 0.3}
+_ENOUGH_ITEMS = 1000
 _MAX_PASSES = 4
 _MIN_GAIN = 0.002
 _MIN_BUCKET_GAIN = 0.01
@@ -50,7 +52,9 @@ class LearnedFuser(ConcatFuser):
     those found. Then the views are fitted on everything.
 
     Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity, shared among
-    the views of a kind.
+    the views of a kind. In a catalogue of a thousand items and more they then weigh the ranks of the views,
+    as in :class:`RankFusion`: a sum of scores that nobody has weighed is too much at the mercy of one view.
+    Among fewer items ranks say too little.
 
     Parameters
     ----------
@@ -67,6 +71,8 @@ class LearnedFuser(ConcatFuser):
         How much each view counts, times its weight, for items with 0, 1 to 4, 5 to 19 and more events.
     item_offsets_ : ndarray of shape (4,)
         What such items get on top, in standard deviations.
+    by_rank_ : bool
+        Whether ranks are fused, for nothing was learned.
     validation_ndcg_ : float or None
         NDCG@20 of ``weights_`` on the later part, its kinds weighed alike; None if nothing was learned.
 
@@ -103,7 +109,13 @@ class LearnedFuser(ConcatFuser):
         self.bucket_weights_: list[tuple[int, dict[str, float]]] = []
         self.item_scales_ = np.ones((self._n_item_buckets, len(views)), dtype=np.float32)
         self.item_offsets_ = np.zeros(self._n_item_buckets, dtype=np.float32)
+        self.by_rank_ = len(views) > 1 and len(views[0].support) >= _ENOUGH_ITEMS
         self.validation_ndcg_: float | None = None
+
+    def ranker_over(self, ranker: Ranker) -> Ranker:
+        """Return the ranker itself, or where nothing was learned one that fuses its ranks in each view."""
+        check_fitted(self, "weights_")
+        return self._by_ranks(ranker, DEPTH) if self.by_rank_ else ranker
 
     def tune(
         self,
@@ -134,6 +146,7 @@ class LearnedFuser(ConcatFuser):
             trial = trial.with_equal_parts(parts)
         names = [view.name for view in views]
         is_text = np.array([view.kind == "text" for view in views])
+        self.by_rank_ = False
         search, errors = (_mean_of_bags, 0.0) if parts is None else (_weights_for_sets, _SURE)
         weights, self.validation_ndcg_ = search(trial, _prior(views), minimum)
         weights = _with_least_text(weights, is_text)

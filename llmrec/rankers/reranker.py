@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,6 +90,11 @@ class Reranker(Ranker):
         0 throughout at the neutral end.
         """
 
+    def with_base(self, wrap: Callable[[Ranker], Ranker]) -> Ranker:
+        """Return the same re-ranker over what ``wrap`` makes of the inner one's base."""
+        inner = cast(Ranker, resolve("ranker", self.ranker))
+        return cast(Ranker, clone(self).set_params(ranker=inner.with_base(wrap)))
+
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
         self.ranker_ = cast(Ranker, clone(resolve("ranker", self.ranker))).index(item_vectors)
@@ -127,6 +132,11 @@ class Reranker(Ranker):
         if len(histories) != queries.shape[0]:
             raise DataError(f"there are {len(histories)} histories for {queries.shape[0]} queries.")
         return self._rank(histories, queries, k, exclude, allow)
+
+    def view_shares(self, query: Matrix, row: int, exclude: IntArray) -> DoubleArray | None:
+        """Return what each view adds to the inner ranker's score."""
+        check_fitted(self, "ranker_", "index")
+        return self.ranker_.view_shares(query, row, exclude)
 
     def _rank(
         self,

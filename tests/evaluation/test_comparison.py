@@ -143,6 +143,65 @@ def test_users_without_training_events_are_judged_and_reported():
         compare({"popular": only(Popularity())}, split, ["ndcg@5"], new_users="leave out")
 
 
+def two_tribes(n_users=12):
+    """Each tribe takes its own four items; those of the first tribe are far more popular."""
+    events = [(f"a{n}", f"a{item}") for n in range(2 * n_users) for item in range(4)]
+    return events + [(f"b{n}", f"b{item}") for n in range(n_users) for item in range(4)]
+
+
+def test_cold_users_are_asked_about_by_what_is_shown_of_them():
+    split = Split.from_tables(
+        two_tribes(), [("new", "b3"), ("newer", "a0")], shown=[("new", "b0"), ("new", "b1"), ("new", "b2")]
+    )
+    found = compare({"knn": only("item-knn"), "hits": only(Popularity())}, split, ["ndcg@1", "recall@4"])
+    assert found.task.users == ["new", "newer"]
+    assert found.task.histories == [["b0", "b1", "b2"], None]
+    assert found.task.history_lengths.tolist() == [3, 0]
+    assert (found.task.n_shown, found.task.n_new_users) == (1, 1)
+    # Folded in, the neighbours of what was shown come first; by popularity the other tribe's items do.
+    assert found.trials["knn"].user_values[:, 0].tolist() == [1, 1]
+    assert found.trials["hits"].user_values[:, 0].tolist() == [0, 1]
+    # What was shown is not recommended, and no candidate: of eight items five are left.
+    assert found.trials["hits"].user_values[:, 1].tolist() == [0, 1]
+    assert found.task.n_candidates.tolist() == [5, 8]
+    assert "1 of them asked about by their history, 1 of them without training events" in repr(found)
+    alone = compare({"knn": only("item-knn")}, split, ["ndcg@1"], new_users="leave out", n_timed=0)
+    assert alone.task.users == ["new"]
+
+
+def test_values_of_folded_in_users_are_those_of_single_requests():
+    split = split_cold_users(random_events(), 0.25, shown=0.6)
+    found = compare({"svd": only("svd")}, split, ["ndcg@5"], batch_size=3, n_timed=2)
+    rec = only("svd").fit(split.train)
+    wanted, shown = truth(split), split.shown
+    expected = []
+    for user in found.task.users:
+        row = shown.users.row(user)
+        own = [shown.items[item] for item in shown.events.item_rows[shown.events.user_rows == row]]
+        answer = rec.recommend(history=[one for one in own if one in split.train.items], k=5)
+        assert answer.basis == "history"
+        expected.append(ndcg_at_k(answer.items, wanted[user] - set(own), 5))
+    np.testing.assert_allclose(found.trials["svd"].user_values[:, 0], expected)
+
+
+def test_shown_ratings_reach_a_model_of_ratings():
+    rated = [{"user": u, "item": i, "rating": r} for u, i, r in [("a", "x", 5), ("a", "y", 1), ("b", "x", 4)]]
+    shown = [{"user": "new", "item": "y", "rating": 2}, {"user": "new", "item": "unheard", "rating": 3}]
+    split = Split.from_tables(rated, [{"user": "new", "item": "x", "rating": 5}], shown=shown)
+    found = compare({"hits": only(Popularity())}, split, ["ndcg@2"], n_timed=0)
+    assert found.task.histories == [[("y", 2.0)]]
+    assert found.value("hits", "ndcg@2") == 1
+
+
+def test_who_cannot_be_asked_by_a_history_is_told():
+    split = Split.from_tables([("a", "x"), ("b", "y")], [("new", "x")], shown=[("new", "y")])
+    with pytest.raises(ComponentError, match="takes no history="):
+        compare({"fixed": Fixed("xy")}, split, ["ndcg@1"])
+    known = Split.from_tables([("a", "x"), ("b", "y")], [("a", "y")], shown=[("b", "x")])
+    with pytest.raises(DataError, match="'b' is shown"):
+        compare({"fixed": Fixed("xy")}, known, ["ndcg@1"])
+
+
 def test_users_who_are_left_out_are_reported():
     train = [("a", "x"), ("b", "x"), ("b", "y"), ("c", "z")]
     test = [("a", "y"), ("b", "x"), ("new", "z"), ("newer", "x")]

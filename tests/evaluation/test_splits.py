@@ -254,3 +254,38 @@ def test_random_parts_have_no_times_unless_asked_for():
         assert split.train.n_events + split.test.n_events == 40
     assert events.events.timestamps is not None
     assert split_users_at_random(events, keep_times=True).train.events.timestamps is not None
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_of_cold_users_the_earlier_part_is_shown(validation):
+    events = crowd()
+    split = split_cold_users(events, 0.3, shown=0.75, validation=validation)
+    whole = split_cold_users(events, 0.3, validation=validation)
+    assert listed(split.train) == listed(whole.train)
+    judged = [split.test, *([split.validation] if validation else [])]
+    assert sorted(event for part in (split.train, *judged, split.shown) for event in listed(part)) == listed(
+        events
+    )
+    assert not set(split.shown.users) & set(split.train.users)
+    times = events.events.timestamps
+    for part in judged:
+        for user, count in zip(part.users, part.user_counts.tolist(), strict=True):
+            own = np.sort(times[events.events.user_rows == events.users.row(user)])
+            assert count == len(own) - np.ceil(len(own) * 0.75)
+            mine = part.events.timestamps[part.events.user_rows == part.users.row(user)]
+            np.testing.assert_array_equal(np.sort(mine), own[-count:])
+
+
+def test_without_times_what_is_shown_is_drawn():
+    events = Interactions.from_table([(user, item) for user in range(10) for item in range(10)])
+    first, other = (split_cold_users(events, 0.2, shown=0.8, random_state=seed) for seed in (0, 1))
+    assert (first.test.user_counts.tolist(), first.shown.user_counts.tolist()) == ([2, 2], [8, 8])
+    assert {len(set(first.test.items)), len(set(other.test.items))} != {2}
+    assert repr(first) == "Split(80 events to learn from, 16 to ask with, 4 to be judged by)"
+    assert len(list(first)) == 2
+
+
+def test_a_wrong_share_to_show_is_refused():
+    for shown in (0, 1, -0.5, "half"):
+        with pytest.raises(ParameterError, match="shown"):
+            split_cold_users(crowd(), 0.3, shown=shown)

@@ -9,6 +9,7 @@ from llmrec import EASE, Recommender, thread_limit
 from llmrec.errors import NotFittedError, ParameterError
 from llmrec.factorizers import SparseEASE, sparse_ease
 from llmrec.interactions import Histories, Interactions
+from llmrec.testing.samples import with_new_events
 from tests.factorizers.samples import from_dense, random_weights
 
 
@@ -74,11 +75,57 @@ def test_no_events_give_no_coefficients():
     assert SparseEASE().fit(Interactions.from_table([])).item_vectors().shape == (0, 0)
 
 
-def test_items_that_are_new_wait_for_the_next_fit():
-    events = [(user, item) for user in "abcdef" for item in ("tea", "jam")] + [("a", "egg"), ("b", "egg")]
+@pytest.mark.parametrize(
+    "settings", [{}, {"regularization": 3.0, "dropout": 0.2, "length_exponent": 1.0}], ids=str
+)
+def test_new_items_get_the_columns_of_ease_where_all_are_neighbours(settings):
+    known = from_dense(random_weights(60, 12))
+    grown, events = with_new_events(known, [(3, 12), (5, 12), (60, 14), (5, 14), (7, 2)])
+    sparse_one, dense_one = SparseEASE(12, **settings).fit(known), EASE(**settings).fit(known)
+    before = sparse_one.coefficients_.toarray()
+    assert sparse_one.partial_fit(grown, events).tolist() == [12, 14]
+    dense_one.partial_fit(grown, events)
+    found = sparse_one.item_vectors().toarray()
+    assert found.shape == (15, 12)
+    np.testing.assert_allclose(found, dense_one.item_vectors(), atol=1e-5)
+    np.testing.assert_array_equal(found[:12], before)
+    assert np.abs(found[12]).max() > 0
+    assert sparse_one.query_vectors(grown.histories()).shape == (grown.n_users, 12)
+
+
+def test_new_items_keep_the_largest_coefficients():
+    known = from_dense(random_weights(60, 12))
+    grown, events = with_new_events(known, [(user, 12) for user in range(20)])
+    few, all_of_them = SparseEASE(3).fit(known), SparseEASE(3).fit(known)
+    all_of_them.neighbours = 12
+    few.partial_fit(grown, events), all_of_them.partial_fit(grown, events)
+    mine, whole = (one.item_vectors().toarray()[12] for one in (few, all_of_them))
+    kept = np.argsort(-np.abs(whole))[:3]
+    assert sorted(np.flatnonzero(mine)) == sorted(kept)
+    np.testing.assert_array_equal(mine[kept], whole[kept])
+
+
+def test_the_order_of_events_changes_nothing_for_new_items():
+    known = from_dense(random_weights(60, 12))
+    grown, events = with_new_events(known, [(3, 12), (5, 12), (9, 13)])
+    at_once, one_by_one = SparseEASE(5).fit(known), SparseEASE(5).fit(known)
+    at_once.partial_fit(grown, events)
+    for place in range(3):
+        one_by_one.partial_fit(grown, events.take(np.arange(3) == place))
+    np.testing.assert_allclose(
+        at_once.item_vectors().toarray(), one_by_one.item_vectors().toarray(), atol=1e-6
+    )
+
+
+def test_a_new_item_is_recommended_to_those_who_met_what_goes_with_it():
+    events = [(user, item) for user in "abcdef" for item in ("tea", "jam")]
+    events += [(user, item) for user in "uvwxyz" for item in ("oil", "nut")]
     rec = Recommender(encoder=None, factorizer=SparseEASE()).fit(events)
-    rec.partial_fit([("zoe", "tea"), ("zoe", "new"), ("ann", "new")])
-    assert rec.recommend("zoe", 2).items == ["jam", "egg"]
+    rec.partial_fit([("a", "new"), ("b", "new"), ("zoe", "tea")])
+    assert rec.recommend("c", 1).items == ["new"]
+    assert set(rec.recommend("zoe", 2).items) == {"jam", "new"}
+    why = rec.explain("c", "new")
+    assert {item for item, share in why.history.items() if share > 0} == {"tea", "jam"}
 
 
 def test_events_that_would_not_fit_are_refused_by_name():

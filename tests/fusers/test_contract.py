@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from llmrec.fusers import ConcatFuser, LearnedFuser, WeightedFuser
+from llmrec.fusers import ConcatFuser, LearnedFuser, RankFusion, WeightedFuser
 from llmrec.testing import component_checks
 
 COMPONENTS = [
     ConcatFuser(),
     LearnedFuser(),
     LearnedFuser(min_users=3),
+    RankFusion(),
+    RankFusion(depth=2),
     WeightedFuser(),
     WeightedFuser(alpha=0.5),
 ]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from llmrec import DotRanker
 from llmrec.errors import NotFittedError, ParameterError
-from llmrec.fusers import ConcatFuser, LearnedFuser
+from llmrec.fusers import ConcatFuser, LearnedFuser, RankFusion
 from llmrec.interactions import Histories
 from tests.fusers.views import fused_scores, view
 
@@ -102,6 +103,37 @@ def test_too_few_users_leave_the_prior():
     eager = LearnedFuser(min_users=49)
     eager.tune(views, seen, later)
     assert eager.validation_ndcg_ is not None
+
+
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "by_rank"), [(49, 1000, True), (49, 999, False), (50, 1000, False)]
+)
+def test_too_few_users_fuse_the_ranks_of_a_large_catalogue(monkeypatch, n_users, n_items, by_rank):
+    monkeypatch.setattr("tests.fusers.test_learned.N_ITEMS", n_items)
+    views, seen, later = world("text", n_users=n_users)
+    fuser = LearnedFuser()
+    fuser.tune(views, seen, later)
+    fuser.fit(views, None)
+    assert fuser.by_rank_ is by_rank
+    queries = [one.queries for one in views]
+    ranker = fuser.ranker_over(DotRanker()).index(fuser.fuse_items(views))
+    rows, scores = ranker.rank(fuser.fuse_queries(queries), 5)
+    if by_rank:
+        ranked = RankFusion(fuser.weights_).fit(views, None)
+        same = ranked.ranker_over(DotRanker()).index(ranked.fuse_items(views))
+        expected, shares = same.rank(ranked.fuse_queries(queries), 5)
+        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_allclose(scores, shares, rtol=1e-6)
+        assert (scores <= 1.5 / 61).all()
+    else:
+        assert isinstance(ranker, DotRanker)
+        best = fused_scores(fuser, views, queries).max(axis=1)
+        np.testing.assert_allclose(scores[:, 0], best, rtol=1e-5)
+
+
+def test_one_view_is_never_fused_by_ranks(monkeypatch):
+    monkeypatch.setattr("tests.fusers.test_learned.N_ITEMS", 1000)
+    assert not LearnedFuser().fit(world("text", n_users=9)[0][:1], None).by_rank_
 
 
 def test_groups_too_small_for_weights_of_their_own_take_the_general_ones():
