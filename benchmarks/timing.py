@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Times", "arguments", "interleaved", "latencies", "peak_memory", "report", "table", "versions"]
+__all__ = ["Times", "arguments", "interleaved", "latencies", "memory_now", "peak_memory", "report", "table", "versions"]
 
 _PACKAGES = ("llmrec", "numpy", "scipy", "numba")
 _MEGABYTE = 2**20
@@ -94,6 +94,15 @@ def peak_memory() -> float:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (_MEGABYTE if sys.platform == "darwin" else 1024)
+
+
+def memory_now() -> float:
+    """Return the resident memory of this process, in MiB; 0 where the system does not tell it in /proc."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0
+    lines = status.read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def versions(*peers: str) -> dict[str, str]:
