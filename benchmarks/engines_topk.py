@@ -339,7 +339,8 @@ def graph_updates(rankers, items, repeats):
         for turn in range(-1, repeats):
             changed = np.array([turn * 7919 % len(items)], np.int32)
             new = unit(items[[turn * 104729 % len(items)]] + items[changed])
-            (times if turn >= 0 else Times()).add(lambda: ranker.update(changed, new))
+            measured = times if turn >= 0 else Times()
+            measured.add(lambda how=(changed, new), ranker=ranker: ranker.update(*how))
             n_found += turn >= 0 and changed[0] in ranker.rank(new, K)[0]
         row = {"case": f"update of one item, {len(items):,}", "engine": name, **times.row(1e3, "ms")}
         rows.append({**row, "recall@10": n_found / repeats})

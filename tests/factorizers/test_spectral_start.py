@@ -32,11 +32,14 @@ def test_factors_beyond_the_rank_and_blank_rows_are_0(unobserved_weight):
     weights[:4, :3] = np.arange(1, 13).reshape(4, 3)
     users, items = start_of(weights, unobserved_weight, factors=16)
     for vectors in (users, items):
-        assert vectors.dtype == np.float32 and np.isfinite(vectors).all()
+        assert vectors.dtype == np.float32
+        assert np.isfinite(vectors).all()
         assert np.linalg.matrix_rank(vectors, tol=1e-3) <= 3
-    assert not users[4:].any() and not items[3:].any()
+    assert not users[4:].any()
+    assert not items[3:].any()
 
 
 def test_no_events_at_all():
     users, items = start_of(np.zeros((2, 3)), 0.0)
-    assert not users.any() and not items.any()
+    assert not users.any()
+    assert not items.any()
