@@ -277,6 +277,7 @@ def _model(ours: Ours) -> ALSFactorizer:
     model = ALSFactorizer(regularization=ours.ridge, unobserved_weight=1.0, frequency_exponent=0.0)
     model.user_vectors_, model.item_vectors_ = ours.users, ours.items
     model.unobserved_weight_, model.solver_, model.content_, model.text_map_ = 1.0, "cg", None, None
+    model.usual_rating_ = 1.0
     return model
 
 
