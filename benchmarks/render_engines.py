@@ -19,12 +19,15 @@ Speed beside peers, on one machine, in turns. Ratios are the peer's time over ou
 faster; wall and CPU apart. Peers run in an environment of their own (`benchmarks/timing.py` says how to make
 it). Losses stay in the tables.
 
-Two processors were at hand. Sweeps, neighbours of a million events, singular vectors, and the tables of requests and of
-top-k whose file does not end in ``avx2``, are of one with AVX-512 VNNI, and older: requests have become
-shorter since. All others are of one without, where the scan of bytes, fold-in and gradient steps are
-slower by half or more; so are the peers, but less. Time to a ranking, losses, neighbours of five million
-events and the search through a graph were measured while a dozen other processes ran: read their CPU times,
-not the wall. The graph was measured before lists of few allowed items came from an exact scan there, too."""
+Two processors were at hand. Sweeps, neighbours of a million events, singular vectors, and the tables of
+requests and of top-k whose file does not end in ``avx2`` or ``graph``, are of one with AVX-512 VNNI, and
+older: requests have become shorter since. All others are of one without, where the scan of bytes, fold-in and
+gradient steps are slower by half or more; so are the peers, but less.
+
+The ranking alone, neighbours of five million events and the search through a graph were measured while a
+dozen other processes ran: read their CPU times, not the wall. The table with losses and ranking together, and
+the sweeps, are from before ALS started from rough singular vectors. The graph was measured before lists of few
+allowed items came from an exact scan there, too."""
 
 
 def section(measured: dict[str, Any]) -> str:
