@@ -26,7 +26,7 @@ gradient steps are slower by half or more; so are the peers, but less.
 
 The tables of the ranking alone and of losses alone, neighbours of five million events and the search through
 a graph were measured while a dozen other processes ran: read their CPU times, not the wall. On ml20m the
-ranking was followed for three sweeps, at which the peers had not yet reached their best. The table with losses
+ranking was followed for 3 sweeps, when the peers had not yet reached their best. The table with losses
 and ranking together, and the sweeps, are from before ALS started from rough singular vectors. The graph was
 measured before lists of few allowed items came from an exact scan there, too."""
 
