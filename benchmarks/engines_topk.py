@@ -5,7 +5,10 @@ the texts in the folders of ``--data`` (default: the variable LLMREC_DATA), each
 has a column ``text`` or ``title``. More items than texts are blends of two texts' vectors with noise, by
 seed. Queries are such vectors, too; each leaves out 100 items, every other one of its best 200.
 
-`timing.py` says how to make the environment for the peers, which are left out where they are missing.
+``--parts graph`` sets HNSWRanker beside DotRanker on the largest catalogue: how long it takes to build and
+how much memory it adds, queries that leave out items or may get some only, how many of the best 10 it
+finds, and updates. `timing.py` says how to make the environment for the peers, which are left out where they
+are missing.
 
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 peers/bin/python benchmarks/engines_topk.py --data FOLDER
 """
@@ -24,10 +27,11 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
-from timing import Times, arguments, interleaved, latencies, report
+from timing import Times, arguments, interleaved, latencies, memory_now, report
 
 import llmrec
 from llmrec import DotRanker, TfidfEncoder
+from llmrec.rankers import HNSWRanker
 from llmrec.vectors import JoinedVectors
 
 K, N_SEEN, CANDIDATES = 10, 100, 64
@@ -280,8 +284,82 @@ def update_cost(vectors, n_items, repeats=200):
     }
 
 
+def graph(vectors, n_items, repeats, n_queries):
+    """Set the graph beside the exact scan: building, queries with and without restrictions, updates."""
+    items = spread(vectors, n_items, seed=1)
+    queries = spread(vectors, len(vectors) + n_queries, seed=2)[-n_queries:]
+    shape = f"{n_items:,} x {items.shape[1]}"
+    rankers, rows = {}, []
+    for name, ranker in (("exact", DotRanker()), ("graph", HNSWRanker())):
+        before, times = memory_now(), Times()
+        rankers[name] = ranker
+        # With a query, for the bytes that the exact scan reads are made by the first.
+        times.add(lambda ranker=ranker: ranker.index(items).rank(queries[:1], K))
+        spent = {"wall_s": times.wall[0], "cpu_s": times.cpu[0], "mib": round(memory_now() - before)}
+        rows.append({"case": f"index, {shape}", "engine": name, **spent})
+    seen, _ = seen_by(items, queries)
+    rng = np.random.default_rng(5)
+    cases = {"nothing": (None, None), f"{N_SEEN} left out": (seen, None)}
+    for share in (0.1, 0.01):
+        allowed = np.flatnonzero(rng.random(n_items) < share).astype(np.int32)
+        cases[f"{share:.0%} allowed"] = (None, allowed)
+    for case, (left_out, allowed) in cases.items():
+        found = graph_queries(rankers, queries, left_out, allowed, repeats)
+        rows += [{"case": f"one query, {shape}, {case}", **row} for row in found]
+    return rows + graph_updates(rankers, items, min(repeats, 50))
+
+
+def graph_queries(rankers, queries, left_out, allowed, repeats):
+    """Time single queries in turns, and count how many of the best 10 each ranker finds."""
+
+    def ask(ranker, place):
+        own = None if left_out is None else [left_out[place]]
+        return ranker.rank(queries[place : place + 1], K, own, allowed)[0][0]
+
+    calls = {name: lambda place, ranker=ranker: ask(ranker, place) for name, ranker in rankers.items()}
+    times = latencies(calls, repeats, warm=3)
+    lists = {name: [call(place) for place in range(len(queries))] for name, call in calls.items()}
+    truth = np.array(lists["exact"])
+    return [
+        {
+            "engine": name,
+            **times[name].row(1e3, "ms"),
+            "recall@10": float(np.mean([np.isin(*pair).mean() for pair in zip(truth, found, strict=True)])),
+            "times_as_fast": None if name == "exact" else ratio(times["exact"], times[name]),
+        }
+        for name, found in lists.items()
+    ]
+
+
+def graph_updates(rankers, items, repeats):
+    """Time an item that takes the place and the vector of another, and is found by it afterwards."""
+    rows = []
+    for name, ranker in rankers.items():
+        times, n_found = Times(), 0
+        for turn in range(-1, repeats):
+            changed = np.array([turn * 7919 % len(items)], np.int32)
+            new = unit(items[[turn * 104729 % len(items)]] + items[changed])
+            measured = times if turn >= 0 else Times()
+            measured.add(lambda how=(changed, new), ranker=ranker: ranker.update(*how))
+            n_found += turn >= 0 and changed[0] in ranker.rank(new, K)[0]
+        row = {"case": f"update of one item, {len(items):,}", "engine": name, **times.row(1e3, "ms")}
+        rows.append({**row, "recall@10": n_found / repeats})
+    return rows
+
+
 def ratio(other, ours):
     return round(float(np.median(other.wall) / np.median(ours.wall)), 2)
+
+
+def exact(vectors, options):
+    """Run what is exact: single queries, batches, joined spaces, updates."""
+    rows = []
+    for n_items in options.items:
+        rows += one_query(vectors, n_items, options.repeats, options.queries)
+    for dim in (64, 128):
+        rows += batch(vectors, 27_000, dim, options.threads, 5)
+    rows += joined_query(vectors, 27_000, options.repeats)
+    return rows + [update_cost(vectors, n_items) for n_items in (10_000, max(options.items))]
 
 
 def main():
@@ -293,18 +371,17 @@ def main():
         repeats=60,
         queries=1000,
         threads=1,
+        parts=("exact",),
     )
     vectors = text_vectors(options.data, options.dim)
     llmrec.warmup()
     rows = []
     with threadpool_limits(1):
-        for n_items in options.items:
-            rows += one_query(vectors, n_items, options.repeats, options.queries)
-        for dim in (64, 128):
-            rows += batch(vectors, 27_000, dim, options.threads, 5)
-        rows += joined_query(vectors, 27_000, options.repeats)
-        rows += [update_cost(vectors, n_items) for n_items in (10_000, max(options.items))]
-    report("top-k", rows, options.json, ("torch", "implicit", "faiss-cpu"))
+        if "graph" in options.parts:
+            rows += graph(vectors, max(options.items), options.repeats, options.queries)
+        if "exact" in options.parts:
+            rows += exact(vectors, options)
+    report("top-k", rows, options.json, ("torch", "implicit", "faiss-cpu", "usearch"))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,16 @@ Speed beside peers, on one machine, in turns. Ratios are the peer's time over ou
 faster; wall and CPU apart. Peers run in an environment of their own (`benchmarks/timing.py` says how to make
 it). Losses stay in the tables.
 
-Two processors were at hand. Sweeps, neighbours, singular vectors, and the tables of requests and of
-top-k whose file does not end in ``avx2``, are of one with AVX-512 VNNI, and older: requests have become
-shorter since. All others are of one without, where the scan of bytes, fold-in and gradient steps are
-slower by half or more; so are the peers, but less."""
+Two processors were at hand. Sweeps, neighbours of a million events, singular vectors, and the tables of
+requests and of top-k whose file does not end in ``avx2`` or ``graph``, are of one with AVX-512 VNNI, and
+older: requests have become shorter since. All others are of one without, where the scan of bytes, fold-in and
+gradient steps are slower by half or more; so are the peers, but less.
+
+The tables of the ranking alone and of losses alone, neighbours of five million events and the search through
+a graph were measured while a dozen other processes ran: read their CPU times, not the wall. On ml20m the
+ranking was followed for 3 sweeps, when the peers had not yet reached their best. The table with losses
+and ranking together, and the sweeps, are from before ALS started from rough singular vectors. The graph was
+measured before lists of few allowed items came from an exact scan there, too."""
 
 
 def section(measured: dict[str, Any]) -> str:

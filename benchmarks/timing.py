@@ -29,7 +29,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Times", "arguments", "interleaved", "latencies", "peak_memory", "report", "table", "versions"]
+__all__ = [
+    "Times",
+    "arguments",
+    "interleaved",
+    "latencies",
+    "memory_now",
+    "peak_memory",
+    "report",
+    "table",
+    "versions",
+]
 
 _PACKAGES = ("llmrec", "numpy", "scipy", "numba")
 _MEGABYTE = 2**20
@@ -85,15 +95,28 @@ def _ignoring(call: Callable[[], Any]) -> Callable[[int], Any]:
     return lambda _: call()
 
 
+def memory_now() -> float:
+    """Return the resident memory of this process, in MiB; nan where the system does not tell."""
+    return _told("VmRSS") or float("nan")
+
+
 def peak_memory() -> float:
     """Return the most memory that this process has had so far, in MiB; for one engine a process."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # What getrusage says would count the parent in, where that was larger when it started this process.
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    # What getrusage says would count the parent in, where that was larger when it started this process.
+    told = _told("VmHWM")
+    if told is not None:
+        return told
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (_MEGABYTE if sys.platform == "darwin" else 1024)
+
+
+def _told(name: str) -> float | None:
+    """Return a line of what Linux says of this process, in MiB."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = status.read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def versions(*peers: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from llmrec.factorizers.rating_bias import (
     with_user_bias,
 )
 from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
+from llmrec.factorizers.spectral_start import spectral_start
 from llmrec.progress import progress_bar
 from llmrec.threads import one_blas_thread
 from llmrec.validation import check_choice, check_fitted, check_integer, check_matrix, check_number
@@ -104,14 +105,16 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         filtering", RecSys 2011): nearly the same loss many times faster. ``"auto"`` is ``"exact"`` for
         data so small that it is done before compiled code would be loaded. Fold-in is exact with either.
     momentum : float, default 0.7
-        From 0 to 1: how far item vectors go on in the direction in which a sweep moved them, from the
-        second sweep on, where that lowers the loss: 0.7 reaches in 4 sweeps what takes 8 to 15 without.
+        From 0 to 1: how far item vectors go on in the direction in which a sweep moved them, where that
+        lowers the loss: 0.7 reaches in 4 sweeps what takes 8 to 15 without. With explicit feedback, which
+        starts from random vectors, from the second sweep on.
     sweeps : int, default 15
         At most this many rounds over items and users.
     tolerance : float, default 1e-4
         Stop when a sweep lowers the loss by less than this share of it.
     random_state : int, default 0
-        Seed of the starting item factors.
+        Seed of the start: for implicit feedback singular vectors of the weights after one power iteration
+        from random ones, for explicit feedback random item vectors.
     progress : bool, default True
         Show a bar when a fit takes over two seconds.
 
@@ -204,13 +207,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         self.unobserved_weight_ = self._unobserved_weight(rows.weights)
         self.regularization_ = self._strength(rows.weights)
         self.solver_ = self._solver(rows.weights)
-        start = np.random.default_rng(self.random_state).normal(
-            scale=0.1 / np.sqrt(factors), size=(interactions.n_items, factors)
-        )
         # Where eigenvalues lie close the last bit of a sum turns the basis of a sweep, and with it what is
         # rounded off: with one thread BLAS gives the same bits for any number allowed.
         with one_blas_thread():
-            users, items = self._alternate(rows, start.astype(np.float32))
+            users, items = self._alternate(rows, factors)
         self.mean_rating_ = 0.0 if bias is None else bias.mean
         self.user_vectors_ = users if bias is None else with_user_bias(users, bias.user + bias.mean)
         self.item_vectors_ = items if bias is None else with_item_bias(items, bias.item)
@@ -379,27 +379,39 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         mean_weight = float(weights.sum()) / max(weights.shape[0] * weights.shape[1], 1)
         return float(min(_UNOBSERVED_WEIGHT, _UNOBSERVED_SHARE * mean_weight))
 
+    def _start(self, rows: SparseRows, by_item: SparseRows, factors: int) -> tuple[FloatArray, FloatArray]:
+        if self.is_implicit:
+            return spectral_start(rows, by_item, self.unobserved_weight_, factors, self.random_state)
+        n_users, n_items = rows.weights.shape
+        start = np.random.default_rng(self.random_state).normal(
+            scale=0.1 / np.sqrt(factors), size=(n_items, factors)
+        )
+        return np.zeros((n_users, factors), dtype=np.float32), start.astype(np.float32)
+
     def _solver(self, weights: Any) -> str:
         if self.solver != "auto":
             return self.solver
         work = weights.nnz * self.factors**2 + sum(weights.shape) * self.factors**3
         return "cg" if work * self.sweeps > _LARGE else "exact"
 
-    def _alternate(self, rows: SparseRows, items: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _alternate(self, rows: SparseRows, factors: int) -> tuple[FloatArray, FloatArray]:
         by_item = rows.transposed()
         counts = np.diff(by_item.weights.indptr)
+        users, items = self._start(rows, by_item, factors)
         item_rows = np.arange(len(items), dtype=np.int32)
         mapping = None if self.content_ is None else TextMap(self.content_, counts)
         self.losses_: list[float] = []
         bar = progress_bar(range(self.sweeps), description="ALS sweeps", enabled=self.progress)
-        users = np.zeros((rows.weights.shape[0], items.shape[1]), dtype=np.float32)
-        users, _ = self._half_sweep(rows, items, users)
+        users, loss = self._half_sweep(rows, items, users)
+        # How a sweep leaves random vectors says nothing of where to go.
+        highest = loss + self._penalty(by_item, users, items) if self.is_implicit else -np.inf
         for _ in bar:
             before = items.copy()
             items, _ = self._half_sweep(by_item, users, items, self._prior(item_rows, counts))
             if mapping is not None:
                 self.text_map_ = mapping.fit(items)
-            users, items = self._users_ahead(rows, by_item, users, items, before)
+            users, items, highest = self._users_ahead(rows, by_item, users, items, before, highest)
+            self.losses_.append(highest)
             bar.set_postfix_str(f"loss {self.losses_[-1]:.5g}", refresh=False)
             if self._has_converged():
                 break
@@ -419,18 +431,20 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         users: FloatArray,
         items: FloatArray,
         before: FloatArray,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Solve for users where the items are if they go on as they went; where they are if that is worse."""
-        # How the first sweep left the random start says nothing of where to go.
-        is_first, momentum = not self.losses_, np.float32(self.momentum)
-        ahead = items if is_first or momentum == 0 else items + momentum * (items - before)
+        highest: float,
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """Solve for users where the items are if they go on as they went; where they are if that is worse.
+
+        Worse is a loss above ``highest``; the third that is returned is the loss.
+        """
+        goes_on = self.momentum > 0 and highest > -np.inf
+        ahead = items + np.float32(self.momentum) * (items - before) if goes_on else items
         for tried in (ahead, items):
             users, loss = self._half_sweep(rows, tried, users)
             loss += self._penalty(by_item, users, tried)
-            if tried is items or loss <= self.losses_[-1]:
+            if tried is items or loss <= highest:
                 break
-        self.losses_.append(loss)
-        return users, tried
+        return users, tried, loss
 
     def _has_converged(self) -> bool:
         if len(self.losses_) < 2:

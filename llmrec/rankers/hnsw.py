@@ -24,7 +24,7 @@ __all__ = ["HNSWRanker"]
 
 # Asked for beyond what is wanted and left out.
 _SPARE = 16
-# Where the graph would have to give a larger share of the items than this, an exact scan is faster.
+# Where the graph would have to give more than one in so many of the items to be scanned, a scan is faster.
 _LARGEST_SHARE = 16
 
 _building = threading.Lock()
@@ -155,7 +155,8 @@ class HNSWRanker(DotRanker):
         share = 1.0 if allowed is None else len(allowed) / n_items
         n_left_out = max((len(one) for one in exclude), default=0) if exclude is not None else 0
         wanted = int((k + n_left_out + _SPARE) / share * (1 if allowed is None else 2)) if share else n_items
-        exactly = graph is None or wanted * _LARGEST_SHARE > n_items or not isinstance(queries, np.ndarray)
+        n_scanned = n_items if allowed is None else len(allowed)
+        exactly = graph is None or wanted * _LARGEST_SHARE > n_scanned or not isinstance(queries, np.ndarray)
         if exactly:
             return super()._rank_some(queries, k, exclude, allowed, block_size)
         rows, scores = self._proposed(graph, queries, wanted, exclude, allowed)

@@ -11,6 +11,8 @@ import pytest
 
 from llmrec.errors import DataError, LLMRecError, NotFittedError, ParameterError
 from llmrec.factorizers import ALSFactorizer
+from llmrec.factorizers.gradient_rows import SparseRows
+from llmrec.factorizers.spectral_start import spectral_start
 from llmrec.interactions import Histories, Interactions
 from llmrec.threads import thread_limit
 from tests.factorizers.dense_als import explicit_rows, implicit_loss, implicit_rows
@@ -55,8 +57,10 @@ def test_implicit_items_solve_the_dense_problem(factors):
 
 def test_a_fit_is_its_half_sweeps_in_turn():
     weights = random_weights(seed=2)
-    als = fitted(from_dense(weights), sweeps=2, momentum=0, tolerance=0, random_state=7)
-    items = np.random.default_rng(7).normal(scale=0.1 / 2, size=(weights.shape[1], 4))
+    events = from_dense(weights)
+    als = fitted(events, sweeps=2, momentum=0, tolerance=0, random_state=7)
+    rows = SparseRows.of(events.histories().weight_matrix(), None)
+    _, items = spectral_start(rows, rows.transposed(), 0.3, 4, 7)
     how = {"regularization": 0.01, "unobserved_weight": 0.3}
     users = implicit_rows(weights, items, **how)
     for _ in range(2):

@@ -100,6 +100,15 @@ def test_it_is_restored_with_its_answers(graph):
     np.testing.assert_array_equal(same_scores, scores)
 
 
+def test_where_few_are_allowed_the_graph_is_not_asked(graph, monkeypatch):
+    allowed = np.arange(0, 4000, 5, dtype=np.int32)
+    expected = DotRanker().index(graph.items_).rank(vectors(2, 9), 1, allow=allowed)
+    monkeypatch.setattr(graph, "_proposed", None)
+    rows, scores = graph.rank(vectors(2, 9), 1, allow=allowed)
+    np.testing.assert_array_equal(rows, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+
+
 def test_sparse_vectors_are_refused():
     with pytest.raises(ComponentError, match="dense"):
         HNSWRanker().index(sparse.csr_array(vectors(5, 0)))
