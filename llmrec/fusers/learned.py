@@ -164,11 +164,7 @@ class LearnedFuser(ConcatFuser):
         among_texts = ConcatFuser().fit(views, None)
         buckets = np.zeros(relevant.shape[1], dtype=np.int64)
         trial = BlendTrial.of(among_texts, views, nothing, relevant, buckets, k=_COLD_K)
-        import os
-
-        alone, _ = (_weights_for_sets if os.environ.get("LK") else _mean_of_bags)(
-            trial, _prior(views), self.min_users
-        )
+        alone, _ = _weights_for_sets(trial, _prior(views), self.min_users)
         names = list(self.weights_)
         places = [names.index(view.name) for view in views]
         usual = np.array([self.weights_[view.name] for view in views])
