@@ -51,6 +51,7 @@ _HOMES = {
         "HNSWRanker",
         "MMRRanker",
         "PearsonRanker",
+        "NewItemsRanker",
         "PopularityRanker",
     ],
     "llmrec.recommendations": ["RecommendationBatch", "Recommendations"],
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
         EuclideanRanker,
         HNSWRanker,
         MMRRanker,
+        NewItemsRanker,
         PearsonRanker,
         PopularityRanker,
     )

@@ -197,7 +197,7 @@ class ContentFactorizer(Factorizer):
         """Return on how much items' vectors stand, ``(n,)``: 0 for one of which nothing is known.
 
         The default is the number of events of each, ``item_counts``; a model that can place an item by
-        its text alone answers more for those.
+        its text alone answers half an event for those.
         """
         return item_counts
 

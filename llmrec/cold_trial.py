@@ -1,15 +1,17 @@
-"""Items whose events are hidden, as text views see them: what a fuser learns to rank new items by."""
+"""Items whose events are hidden, as views see them that read texts: how a fuser learns to rank new items."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
+from sklearn.base import clone
 
-from llmrec.base import ViewVectors
+from llmrec.base import ContentFactorizer, IntArray, ViewVectors
 from llmrec.interactions import Histories, Interactions
-from llmrec.views import TextView
+from llmrec.views import FactorView, TextView, View, content_view
 
 __all__ = ["cold_trial"]
 
@@ -18,12 +20,15 @@ _MAX_USERS = 1000
 
 
 def cold_trial(
-    interactions: Interactions, texts: Sequence[TextView], sample: Histories
+    interactions: Interactions, texts: Sequence[TextView], factors: Sequence[FactorView], sample: Histories
 ) -> tuple[list[ViewVectors], Any]:
-    """Hide the events of a fifth of the items, the same each time, and let the text views foretell them.
+    """Hide the events of a fifth of the items, the same each time, and let the views foretell them.
 
     Parameters
     ----------
+    factors : sequence of FactorView
+        Those that place an item by its text are fitted once more, without the hidden events; the others
+        have no say.
     sample : Histories
         Of the users to learn the metrics of texts from.
 
@@ -34,21 +39,32 @@ def cold_trial(
     relevant : csr_array of shape (n_users, n_hidden)
         What these users had met of the hidden items.
     """
-    warm = np.flatnonzero(interactions.item_counts).astype(np.int32)
-    drawn = np.random.default_rng(0).permutation(len(warm))
-    hidden = np.sort(warm[drawn[: int(len(warm) * _SHARE)]])
-    is_hidden = np.zeros(interactions.n_items, dtype=np.bool_)
-    is_hidden[hidden] = True
-    is_later = is_hidden[interactions.events.item_rows]
+    hidden = _drawn_items(interactions)
+    is_later = np.isin(interactions.events.item_rows, hidden)
     users = interactions.events.user_rows
     both = np.intersect1d(users[is_later], users[~is_later]).astype(np.int32)
     both = both[:: max(1, -(-len(both) // _MAX_USERS))]
-    shown = interactions.subset(~is_later).histories(both)
-    left = np.setdiff1d(warm, hidden)
-    views = []
-    for text in texts:
-        view = text.for_items(left if len(left) else None, sample)
-        items = view.item_vectors(interactions, hidden)
-        queries = view.query_vectors(shown)
-        views.append(ViewVectors(items.name, items.kind, items.vectors, items.support, queries))
-    return views, interactions.subset(is_later).histories(both).weight_matrix()[:, hidden]
+    earlier = interactions.subset(~is_later)
+    left = np.flatnonzero(earlier.item_counts).astype(np.int32)
+    views: list[View] = [text.for_items(left if len(left) else None, sample) for text in texts]
+    views += [_fitted_again(view, earlier, texts) for view in factors if view.reads_texts()]
+    shown = earlier.histories(both)
+    tried = [_with_queries(view, earlier, hidden, shown) for view in views]
+    return tried, interactions.subset(is_later).histories(both).weight_matrix()[:, hidden]
+
+
+def _drawn_items(interactions: Interactions) -> IntArray:
+    warm = np.flatnonzero(interactions.item_counts).astype(np.int32)
+    drawn = np.random.default_rng(0).permutation(len(warm))
+    return np.sort(warm[drawn[: int(len(warm) * _SHARE)]])
+
+
+def _fitted_again(view: FactorView, interactions: Interactions, texts: Sequence[TextView]) -> FactorView:
+    place = content_view(texts)
+    factorizer = cast(ContentFactorizer, clone(view.factorizer))
+    factorizer.fit(interactions, None if place is None else texts[place].vectors_)
+    return FactorView(view.name, factorizer)
+
+
+def _with_queries(view: View, interactions: Interactions, items: IntArray, shown: Histories) -> ViewVectors:
+    return replace(view.item_vectors(interactions, items), queries=view.query_vectors(shown))

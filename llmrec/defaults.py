@@ -30,6 +30,7 @@ _FEW_TOPICS, _MANY_TOPICS, _MANY_TEXTS = 200, 500, 10_000
 _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _RATING_EXPONENT = 0.5
+_CONTENT_PRIOR = 1.0
 _LARGEST_FOR_ALS = 20_000
 _LARGEST_FOR_EASE, _ENOUGH_EVENTS, _MOST_GIGABYTES = 4_000, 1_000, 0.8
 
@@ -57,20 +58,23 @@ def _are_lists(texts: Sequence[str]) -> bool:
     return sum(len(entry.split()) for entry in entries) <= _WORDS_A_TAG * len(entries)
 
 
-def default_factorizers(interactions: Interactions) -> list[Factorizer]:
+def default_factorizers(interactions: Interactions, *, has_texts: bool = False) -> list[Factorizer]:
     """Return the views of behaviour: of sequences those that know what comes next, of sets those that do not.
 
     Where the order of events says something the next one is to be foretold: by item neighbours of the latest
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
     well, the more so the sparser the events, and regressions of items on each other. A large catalogue does
     without ALS, whose fits would take longest. Where all ratings are above 0, a better one counts more.
+    Where items have texts, ALS draws their vectors towards what these suggest: an item without events is
+    placed by its text.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
     liking = _rating_exponent(interactions)
+    prior = _CONTENT_PRIOR if has_texts else 0.0
     if not histories_are_sequences(interactions):
-        als = [ALSFactorizer(rating_exponent=liking)] if is_small else []
+        als = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_small else []
         return [*als, _regression(interactions, liking), GraphFilter(), Popularity()]
-    behaviour = ALSFactorizer(rating_exponent=liking) if is_small else GraphFilter()
+    behaviour = ALSFactorizer(rating_exponent=liking, content_prior=prior) if is_small else GraphFilter()
     return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]
 
 

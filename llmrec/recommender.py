@@ -203,7 +203,9 @@ class Recommender(Component):
         encoders = _as_list(self.encoder)
         texts = self._fit_texts(encoders, interactions, described) if encoders else []
         # Once, so that the views that the fuser tries are those it will join.
-        factorizers = _expanded(_as_list(self.factorizer), lambda: default_factorizers(interactions))
+        factorizers = _expanded(
+            _as_list(self.factorizer), lambda: default_factorizers(interactions, has_texts=bool(texts))
+        )
         fuser = cast(Fuser, clone(resolve("fuser", self.fuser)))
         if fuser.needs_held_out:
             self._tune(fuser, texts, factorizers, interactions)
@@ -281,8 +283,10 @@ class Recommender(Component):
             fuser.tune(views, seen, piece.later, parts=piece.parts.astype(np.int32))
         else:
             fuser.tune(views, seen, piece.later)
-        if len(texts) > 1:
-            fuser.tune_cold(*cold_trial(interactions, trial.texts, _sampled_histories(interactions)))
+        readers = [view for view in trial.factors if view.reads_texts()]
+        if texts and len(texts) + len(readers) > 1:
+            sample = _sampled_histories(interactions)
+            fuser.tune_cold(*cold_trial(interactions, trial.texts, readers, sample))
 
     # -- recommend -----------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ _BUILT_IN = {
         "hnsw": "llmrec.rankers:HNSWRanker",
         "mmr": "llmrec.rankers:MMRRanker",
         "pearson": "llmrec.rankers:PearsonRanker",
+        "new-items": "llmrec.rankers:NewItemsRanker",
         "popularity-control": "llmrec.rankers:PopularityRanker",
     },
     "updater": {"fold-in": "llmrec.updaters:FoldInUpdater", "sgd": "llmrec.updaters:SGDUpdater"},

@@ -428,6 +428,13 @@ class FactorView(View):
             return ViewVectors(self.name, self.kind, vectors, np.ones(len(histories), dtype=np.float32))
         return ViewVectors(self.name, self.kind, vectors, known.lengths.astype(np.float32))
 
+    def reads_texts(self) -> bool:
+        """Whether the factorizer was given texts that place an item without events."""
+        if not isinstance(self.factorizer, ContentFactorizer):
+            return False
+        rows = np.arange(self.factorizer.item_vectors().shape[0], dtype=np.int32)
+        return bool(self.factorizer.item_support(np.zeros(len(rows), dtype=np.float32), rows).any())
+
     def make_room(self, interactions: Interactions) -> None:
         """Give new users and items a row; called for all views before one of them learns and may fail."""
         if isinstance(self.factorizer, FactorModel) and self.updater is not None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from llmrec.base import ContentFactorizer, FactorModel, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError
-from llmrec.factorizers.content_prior import TextMap, prior_shares
+from llmrec.factorizers.content_prior import TextMap, prior_shares, support_with_text
 from llmrec.factorizers.gradient_rows import Ridge, SparseRows, descend_rows, fold_in_rows
 from llmrec.factorizers.gramian import Gramian, gram
 from llmrec.factorizers.least_squares import DoubleArray, solution_parts, solve_rows, squared_loss
@@ -290,11 +290,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         return blank
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
-        """Return each item's events, and 1 at least for an item whose text is read."""
+        """Return each item's events, or half of one for an item of which only the text is known."""
         if self.content_ is None:
             return item_counts
-        has_text = (row_norms(take_rows(self.content_, item_rows)) > 0).astype(np.float32)
-        return np.maximum(item_counts, has_text)
+        return support_with_text(item_counts, row_norms(take_rows(self.content_, item_rows)) > 0)
 
     def resize(self, n_users: int, n_items: int) -> None:
         """Make room for new users and items; their vectors start at zero. Costs O(new rows), amortised."""

@@ -10,10 +10,12 @@ from scipy import linalg, sparse
 
 from llmrec.base import FloatArray, Matrix
 
-__all__ = ["TextMap", "prior_shares"]
+__all__ = ["TextMap", "prior_shares", "support_with_text"]
 
 _LARGEST_GRAM = 4096
 _RIDGE = 10.0
+# Less than one event, so that an item known by its text alone still counts as one without events.
+_TEXT_SUPPORT = 0.5
 
 
 class TextMap:
@@ -71,3 +73,14 @@ def _scaled(content: Matrix, scale: npt.NDArray[np.float64]) -> Matrix:
     if sparse.issparse(content):
         return sparse.csr_array(sparse.diags_array(scale) @ content.astype(np.float64))
     return content.astype(np.float64) * scale[:, None]
+
+
+def support_with_text(item_counts: FloatArray, has_text: npt.NDArray[Any]) -> FloatArray:
+    """Return on how much items stand: their events, or half an event where there is only a text.
+
+    Examples
+    --------
+    >>> support_with_text(np.array([3, 0, 0], dtype=np.float32), np.array([True, True, False])).tolist()
+    [3.0, 0.5, 0.0]
+    """
+    return np.asarray(np.maximum(item_counts, has_text * np.float32(_TEXT_SUPPORT)), dtype=np.float32)

@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 
 from llmrec.base import ContentFactorizer, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError, ParameterError
+from llmrec.factorizers.content_prior import support_with_text
 from llmrec.factorizers.ease_weights import EASEWeights, scaled
 from llmrec.factorizers.nearest import add_gram
 from llmrec.factorizers.rating_weights import usual_rating, weighed_by_rating
@@ -229,11 +230,10 @@ class EASE(ContentFactorizer):
         return rows.astype(np.int32)
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
-        """Return each item's events, and 1 at least for an item whose text is read."""
+        """Return each item's events, or half of one for an item of which only the text is known."""
         if self.content_ is None:
             return item_counts
-        has_text = (row_norms(take_rows(self.content_, item_rows)) > 0).astype(np.float32)
-        return np.maximum(item_counts, has_text)
+        return support_with_text(item_counts, row_norms(take_rows(self.content_, item_rows)) > 0)
 
     def _text_targets(self, texts: Matrix) -> DoubleArray:
         """Return the products of new texts with those of the items known at ``fit``."""

@@ -10,6 +10,7 @@ from scipy.sparse.linalg import svds
 
 from llmrec.base import ContentFactorizer, FloatArray, IntArray, Matrix
 from llmrec.errors import DataError
+from llmrec.factorizers.content_prior import support_with_text
 from llmrec.factorizers.training import import_torch, single_threaded, train
 from llmrec.validation import check_fitted, check_integer, check_matrix, check_number
 from llmrec.vectors import grown, unit_rows
@@ -199,8 +200,10 @@ class TwoTower(ContentFactorizer):
         return np.unique(rows)
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
-        """Return the number of events of each item, and at least 1 where texts place the rest."""
-        return item_counts if self.text_map_ is None else np.maximum(item_counts, np.float32(1))
+        """Return the number of events of each item, or half of one where texts place the rest."""
+        if self.text_map_ is None:
+            return item_counts
+        return support_with_text(item_counts, np.ones(len(item_rows), dtype=np.bool_))
 
     def _place(self, rows: IntArray, content: Matrix | None) -> None:
         """Compute the vectors of some items from their ids and texts; zero where there is neither."""

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from llmrec.base import ContentFactorizer, FloatArray, IntArray, Matrix
+from llmrec.factorizers.content_prior import support_with_text
 from llmrec.factorizers.similarity import (
     Comparison,
     column_scale,
@@ -206,11 +207,11 @@ class UserKNN(ContentFactorizer):
         return rows
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
-        """Return each item's events, and 1 at least for an item with neighbours by text."""
+        """Return each item's events, or half of one for an item that has only neighbours by text."""
         if self.content_neighbours_ is None:
             return item_counts
         has_neighbours = np.diff(take_rows(self.content_neighbours_, item_rows).indptr) > 0
-        return np.asarray(np.maximum(item_counts, has_neighbours.astype(np.float32)))
+        return support_with_text(item_counts, has_neighbours)
 
     def _profiles(self, histories: Histories) -> Any:
         """Return ``(n, n_items)``: the histories as they are compared."""

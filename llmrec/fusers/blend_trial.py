@@ -77,6 +77,7 @@ class BlendTrial:
         met: Any,
         relevant: Any,
         buckets: npt.NDArray[np.int64],
+        k: int = 20,
     ) -> BlendTrial:
         """Gather the best candidates of each view.
 
@@ -85,6 +86,8 @@ class BlendTrial:
         met, relevant : csr_array of shape (n_users, n_items)
             What is no candidate, and what is right.
         buckets : ndarray of shape (n_items,)
+        k : int, default 20
+            The NDCG is that of the first ``k`` places.
         """
         parts = [
             _pooled(fuser, views, met, relevant, slice(start, start + _USERS_AT_A_TIME))
@@ -104,6 +107,7 @@ class BlendTrial:
             np.diff(relevant.indptr),
             buckets[pools],
             is_open,
+            k=k,
         )
 
     def of_users(self, users: npt.NDArray[np.int64]) -> BlendTrial:
@@ -119,6 +123,7 @@ class BlendTrial:
             self.is_open[users],
             self.importance[users],
             self.parts[users],
+            len(self.discounts),
         )
 
     def with_equal_parts(self, parts: npt.NDArray[np.integer[Any]]) -> BlendTrial:

@@ -35,6 +35,7 @@ _MIN_GAIN = 0.002
 _MIN_BUCKET_GAIN = 0.01
 _LEAST_TEXT = 0.02
 _BAGS, _BAG_SHARE = 6, 0.34
+_COLD_K = 100
 # Standard errors.
 _SURE = 1.5
 
@@ -145,7 +146,7 @@ class LearnedFuser(ConcatFuser):
         if parts is not None:
             trial = trial.with_equal_parts(parts)
         names = [view.name for view in views]
-        is_text = np.array([view.kind == "text" for view in views])
+        is_text = np.array([_reads_texts(view) for view in views])
         self.by_rank_ = False
         search, errors = (_mean_of_bags, 0.0) if parts is None else (_weights_for_sets, _SURE)
         weights, self.validation_ndcg_ = search(trial, _prior(views), minimum)
@@ -164,21 +165,26 @@ class LearnedFuser(ConcatFuser):
         self.item_scales_, self.item_offsets_ = trial.item_terms(own_weights, groups, self._n_item_buckets)
 
     def tune_cold(self, views: Sequence[ViewVectors], relevant: Any) -> None:
-        """Choose how much each text view counts for items without events, by the NDCG@20 on hidden ones.
+        """Choose how much each view that places items without events counts for those, on hidden ones.
 
-        Their sum stays; behaviour has no say in how the texts of such items are compared.
+        By their likelihood and their NDCG@100, since of new items more than twenty may be good. The sum of
+        the weights stays; what needs events has no say. A view that counts for nothing elsewhere counts for
+        nothing here.
         """
         if relevant.shape[0] < check_integer("min_users", self.min_users, minimum=1) or len(views) < 2:
             return
         nothing = sparse.csr_array(relevant.shape, dtype=np.float32)
         among_texts = ConcatFuser().fit(views, None)
         buckets = np.zeros(relevant.shape[1], dtype=np.int64)
-        trial = BlendTrial.of(among_texts, views, nothing, relevant, buckets)
-        alone, _ = _mean_of_bags(trial, _prior(views), self.min_users)
+        trial = BlendTrial.of(among_texts, views, nothing, relevant, buckets, k=_COLD_K)
+        alone, _ = _weights_for_sets(trial, _prior(views), self.min_users)
         names = list(self.weights_)
         places = [names.index(view.name) for view in views]
         usual = np.array([self.weights_[view.name] for view in views])
-        self.item_scales_[0, places] *= alone / alone.sum() * usual.sum() / usual
+        wanted = np.where(usual > 0, alone, 0)
+        if wanted.any():
+            shares = wanted / wanted.sum() * usual.sum()
+            self.item_scales_[0, places] *= np.divide(shares, usual, out=np.ones_like(usual), where=usual > 0)
 
     def weights_for(self, n_events: float) -> dict[str, float]:
         """Return the weights for a user with so many events."""
@@ -270,16 +276,23 @@ def _prior(views: Sequence[ViewVectors]) -> list[float]:
     return [_PRIOR[kind] / kinds.count(kind) for kind in kinds]
 
 
+def _reads_texts(view: ViewVectors) -> bool:
+    """Whether the view knows items without events: a text view, or one that places them by their texts."""
+    return view.kind == "text" or (
+        view.kind == "behaviour" and bool(np.any((view.support > 0) & (view.support < 1)))
+    )
+
+
 def _with_least_text(weights: DoubleArray, is_text: npt.NDArray[np.bool_]) -> DoubleArray:
-    """Leave no text view without any weight: for items without events it is all there is."""
+    """Leave no view that reads texts without any weight: for items without events they are all there is."""
     return np.where(is_text, np.maximum(weights, _LEAST_TEXT * weights.max()), weights)
 
 
 def _directions(weights: DoubleArray, is_text: npt.NDArray[np.bool_]) -> DoubleArray:
     """Return the directions in which weights of some users may differ from the general ones.
 
-    Text views move together, so that what is learned of their shares, for items without events above
-    all, holds for all users.
+    Views that read texts move together, so that what is learned of their shares, for items without events
+    above all, holds for all users.
     """
     alone = np.eye(len(weights))[~is_text]
     if not is_text.any():

@@ -8,6 +8,7 @@ from llmrec.rankers.euclidean import EuclideanRanker
 from llmrec.rankers.exact import ExactRanker
 from llmrec.rankers.hnsw import HNSWRanker
 from llmrec.rankers.mmr import MMRRanker
+from llmrec.rankers.new_items import NewItemsRanker
 from llmrec.rankers.pearson import PearsonRanker
 from llmrec.rankers.popularity import PopularityRanker
 from llmrec.rankers.reranker import Pool, Reranker
@@ -21,6 +22,7 @@ __all__ = [
     "ExactRanker",
     "HNSWRanker",
     "MMRRanker",
+    "NewItemsRanker",
     "PearsonRanker",
     "Pool",
     "PopularityRanker",

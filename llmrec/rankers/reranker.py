@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 
-from llmrec.base import FloatArray, IntArray, ItemFacts, Matrix, Ranker
-from llmrec.errors import DataError
-from llmrec.registry import resolve
+from llmrec.base import FloatArray, IntArray, Matrix, Ranker
+from llmrec.rankers.outer import OuterRanker
 from llmrec.validation import check_fitted, check_integer
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from llmrec.interactions import Histories
 
 __all__ = ["Pool", "Reranker"]
@@ -52,7 +48,7 @@ class Pool:
     seen_weights: FloatArray
 
 
-class Reranker(Ranker):
+class Reranker(OuterRanker):
     """Base of the re-rankers: a subclass orders a pool, this class asks for it and fills up behind it.
 
     The inner ranker gives the best ``pool`` items, :meth:`rerank` puts them into another order, and items
@@ -76,10 +72,8 @@ class Reranker(Ranker):
         The copy, which holds the index.
     """
 
-    ranker_: Ranker
-
     def __init__(self, *, ranker: Ranker | str = "dot", pool: int = 100):
-        self.ranker = ranker
+        super().__init__(ranker=ranker)
         self.pool = pool
 
     @abstractmethod
@@ -89,54 +83,6 @@ class Reranker(Ranker):
         A cost is what the re-ranking holds against the item at its place, in units of ``pool.relevance``;
         0 throughout at the neutral end.
         """
-
-    def with_base(self, wrap: Callable[[Ranker], Ranker]) -> Ranker:
-        """Return the same re-ranker over what ``wrap`` makes of the inner one's base."""
-        inner = cast(Ranker, resolve("ranker", self.ranker))
-        return cast(Ranker, clone(self).set_params(ranker=inner.with_base(wrap)))
-
-    def index(self, item_vectors: Matrix) -> Self:
-        """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
-        self.ranker_ = cast(Ranker, clone(resolve("ranker", self.ranker))).index(item_vectors)
-        return self
-
-    def update(self, rows: IntArray, vectors: Matrix) -> None:
-        """Replace the vectors of items; rows past the end are new items."""
-        check_fitted(self, "ranker_", "index")
-        self.ranker_.update(rows, vectors)
-
-    def describe(self, facts: ItemFacts) -> None:
-        """Hand the facts to the inner ranker, too."""
-        check_fitted(self, "ranker_", "index")
-        self.ranker_.describe(facts)
-
-    def rank(
-        self,
-        queries: Matrix,
-        k: int,
-        exclude: Sequence[IntArray] | None = None,
-        allow: IntArray | None = None,
-    ) -> tuple[IntArray, FloatArray]:
-        """Return rows and scores of the first ``k`` for each query; see :meth:`llmrec.base.Ranker.rank`."""
-        return self._rank(None, queries, k, exclude, allow)
-
-    def rank_for(
-        self,
-        histories: Histories,
-        queries: Matrix,
-        k: int,
-        exclude: Sequence[IntArray] | None = None,
-        allow: IntArray | None = None,
-    ) -> tuple[IntArray, FloatArray]:
-        """Do the same with each query's history at hand."""
-        if len(histories) != queries.shape[0]:
-            raise DataError(f"there are {len(histories)} histories for {queries.shape[0]} queries.")
-        return self._rank(histories, queries, k, exclude, allow)
-
-    def view_shares(self, query: Matrix, row: int, exclude: IntArray) -> DoubleArray | None:
-        """Return what each view adds to the inner ranker's score."""
-        check_fitted(self, "ranker_", "index")
-        return self.ranker_.view_shares(query, row, exclude)
 
     def _rank(
         self,
@@ -149,10 +95,7 @@ class Reranker(Ranker):
         check_fitted(self, "ranker_", "index")
         k = check_integer("k", k, minimum=1)
         size = check_integer("pool", self.pool, minimum=1)
-        if histories is None:
-            rows, scores = self.ranker_.rank(queries, max(k, size), exclude, allow)
-        else:
-            rows, scores = self.ranker_.rank_for(histories, queries, max(k, size), exclude, allow)
+        rows, scores = self._inner(histories, queries, max(k, size), exclude, allow)
         width = min(k, rows.shape[1])
         new_rows = np.full((rows.shape[0], width), -1, dtype=np.int32)
         new_scores = np.full((rows.shape[0], width), -np.inf, dtype=np.float32)

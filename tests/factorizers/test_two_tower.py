@@ -179,7 +179,7 @@ def test_a_new_text_moves_a_known_item_and_its_own_text_does_not():
 
 def test_items_that_a_text_places_have_support():
     rows, counts = np.array([0, 11], dtype=np.int32), np.array([7, 0], dtype=np.float32)
-    assert fitted(content=texts()).item_support(counts, rows).tolist() == [7, 1]
+    assert fitted(content=texts()).item_support(counts, rows).tolist() == [7, 0.5]
     assert fitted().item_support(counts, rows).tolist() == [7, 0]
 
 

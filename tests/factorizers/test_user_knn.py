@@ -86,7 +86,7 @@ def test_an_item_without_events_stands_on_its_text():
     spread = UserKNN(content_weight=0.3).fit(from_dense(weights), texts)
     assert plain.item_support(counts, rows)[10] == 0
     assert not plain.item_vectors()[[10]].nnz
-    assert spread.item_support(counts, rows)[10] == 1
+    assert spread.item_support(counts, rows)[10] == 0.5
     assert spread.item_vectors()[[10]].nnz
 
 
@@ -178,7 +178,7 @@ def test_a_new_item_known_by_text_alone_has_the_audience_that_a_fresh_fit_gives(
     np.testing.assert_allclose(vectors[11], fresh.item_vectors().toarray()[11], atol=1e-6)
     assert vectors[11].any()
     counts = np.zeros(1, dtype=np.float32)
-    assert model.item_support(counts, moved).tolist() == [1]
+    assert model.item_support(counts, moved).tolist() == [0.5]
 
 
 def test_the_last_of_two_texts_counts_and_gaps_stay_empty():

@@ -353,6 +353,30 @@ def test_too_few_users_leave_the_texts_of_new_items_as_they_are():
     assert (fuser.item_scales_ == 1).all()
 
 
+def test_a_view_without_weight_has_no_say_on_new_items():
+    fuser = LearnedFuser()
+    fuser.weights_ = {"words": 0.0, "topics": 0.1}
+    fuser.item_scales_ = np.ones((4, 2), dtype=np.float32)
+    fuser.tune_cold(*cold_world("words"))
+    np.testing.assert_allclose(fuser.item_scales_, 1, rtol=1e-6)
+
+
+def test_a_view_that_places_items_by_their_texts_keeps_its_share_beside_text():
+    """Among users with few and with many events, as for text views: new items are compared by both."""
+    lengths = np.where(np.arange(240) < 120, 2, 25)
+    informative = ["text" if length == 2 else "behaviour" for length in lengths]
+    views, seen, later = world(informative, n_users=240, n_seen=lengths)
+    support = np.ones(N_ITEMS, dtype=np.float32)
+    support[:3] = 0.5
+    views[1] = view("behaviour", views[1].vectors, support=support, queries=views[1].queries)
+    fuser = LearnedFuser()
+    fuser.tune(views, seen, later)
+    assert fuser.bucket_weights_
+    usual = fuser.weights_["behaviour"] / fuser.weights_["text"]
+    for _, own in fuser.bucket_weights_:
+        np.testing.assert_allclose(own["behaviour"] / own["text"], usual, rtol=1e-5)
+
+
 def noisy_world(seed, n_users=120):
     """Return views of which one says what users take, and the others, as many as six, nothing."""
     rng = np.random.default_rng(seed)

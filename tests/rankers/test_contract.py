@@ -11,6 +11,7 @@ from llmrec.rankers import (
     DPPRanker,
     EuclideanRanker,
     MMRRanker,
+    NewItemsRanker,
     PearsonRanker,
     PopularityRanker,
 )
@@ -24,6 +25,8 @@ COMPONENTS = [
     DPPRanker(diversity=0),
     EuclideanRanker(),
     MMRRanker(diversity=0, pool=3),
+    NewItemsRanker(share=0),
+    NewItemsRanker(ranker=CosineRanker()),
     PearsonRanker(),
     PopularityRanker(ranker=CosineRanker()),
 ]
