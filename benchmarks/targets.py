@@ -39,6 +39,7 @@ from llmrec import (
     GraphFilter,
     ItemKNN,
     LinearAutoencoder,
+    NewItemsRanker,
     Popularity,
     Recent,
     Recommender,
@@ -210,6 +211,9 @@ def ml_latest_small_cold(validation: bool) -> Iterator[Table]:
         "ALS": single(ALSFactorizer()),
         "text only": Recommender(factorizer=None),
         "behaviour only": Recommender(encoder=None),
+        "default, a fifth of the places for new items": Recommender(
+            ranker=NewItemsRanker(share=0.2, max_events=10)
+        ),
     }
     protocol = (
         "the last fifth of each user's ratings held out; a random fifth of the items with 10 or more events "

@@ -58,19 +58,19 @@ def _are_lists(texts: Sequence[str]) -> bool:
     return sum(len(entry.split()) for entry in entries) <= _WORDS_A_TAG * len(entries)
 
 
-def default_factorizers(interactions: Interactions, *, has_texts: bool = False) -> list[Factorizer]:
+def default_factorizers(interactions: Interactions, *, n_texts: int = 0) -> list[Factorizer]:
     """Return the views of behaviour: of sequences those that know what comes next, of sets those that do not.
 
     Where the order of events says something the next one is to be foretold: by item neighbours of the latest
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
     well, the more so the sparser the events, and regressions of items on each other. A large catalogue does
     without ALS, whose fits would take longest. Where all ratings are above 0, a better one counts more.
-    Where items have texts, ALS draws their vectors towards what these suggest: an item without events is
-    placed by its text.
+    Where a thousand items have texts, ALS draws their vectors towards what these suggest: an item without
+    events is placed by its text.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
     liking = _rating_exponent(interactions)
-    prior = _CONTENT_PRIOR if has_texts else 0.0
+    prior = _CONTENT_PRIOR if n_texts >= _ENOUGH_TEXTS else 0.0
     if not histories_are_sequences(interactions):
         als = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_small else []
         return [*als, _regression(interactions, liking), GraphFilter(), Popularity()]

@@ -203,8 +203,9 @@ class Recommender(Component):
         encoders = _as_list(self.encoder)
         texts = self._fit_texts(encoders, interactions, described) if encoders else []
         # Once, so that the views that the fuser tries are those it will join.
+        n_texts = max((int(view.present_.sum()) for view in texts), default=0)
         factorizers = _expanded(
-            _as_list(self.factorizer), lambda: default_factorizers(interactions, has_texts=bool(texts))
+            _as_list(self.factorizer), lambda: default_factorizers(interactions, n_texts=n_texts)
         )
         fuser = cast(Fuser, clone(resolve("fuser", self.fuser)))
         if fuser.needs_held_out:

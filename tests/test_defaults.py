@@ -64,11 +64,11 @@ def test_ratings_above_0_are_weights(ratings, exponent):
 
 
 @pytest.mark.parametrize("timed", [False, True])
-def test_where_there_are_texts_als_places_new_items_by_them(timed):
+def test_where_there_are_texts_enough_als_places_new_items_by_them(timed):
     events = events_over(9, timed=timed)
-    for has_texts in (False, True):
-        als = default_factorizers(events, has_texts=has_texts)[0]
-        assert (als.content_prior > 0) == has_texts
+    for n_texts in (0, 999, 1000):
+        als = default_factorizers(events, n_texts=n_texts)[0]
+        assert (als.content_prior > 0) == (n_texts == 1000)
 
 
 @pytest.mark.parametrize("timed", [False, True])
@@ -118,9 +118,9 @@ def test_auto_names_its_views():
 def test_the_views_are_chosen_once_for_the_trial_and_for_the_model(monkeypatch):
     asked = []
 
-    def chosen(interactions, *, has_texts):
+    def chosen(interactions, *, n_texts):
         asked.append(interactions.n_events)
-        return default_factorizers(interactions, has_texts=has_texts)
+        return default_factorizers(interactions, n_texts=n_texts)
 
     monkeypatch.setattr("llmrec.recommender.default_factorizers", chosen)
     events = [(user, (user + step * step) % 30) for user in range(80) for step in range(6)]

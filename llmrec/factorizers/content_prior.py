@@ -21,36 +21,33 @@ _TEXT_SUPPORT = 0.5
 class TextMap:
     r"""The ridge regression of item factors on text vectors, fitted again and again for other factors.
 
-    .. math:: W = (T^T N T + \rho \bar n I)^{-1} T^T N V
+    .. math:: W = (T^T T + \rho I)^{-1} T^T V
 
-    over the items that have both; :math:`N` holds their numbers of events, 100 at most, so that a few
-    famous items do not outweigh the rest. What does not change with the factors is computed once.
+    over the items that have both. Each counts alike, rare ones with their short vectors too: an item without
+    events is placed as such an item usually turns out. Weighed by their events the famous would place it
+    among themselves. What does not change with the factors is computed once.
 
     Parameters
     ----------
     content : ndarray or csr_array of shape (n_items, content_dim)
         Text vectors of length 1; zero where an item has no text.
     counts : ndarray of shape (n_items,)
-        Events of each item.
+        Events of each item; those without any are not learned from.
     """
 
     def __init__(self, content: Matrix, counts: npt.NDArray[Any]):
         known = np.flatnonzero(np.asarray(abs(content).sum(axis=1)).ravel() * counts)
         self._known = known
-        weights = np.minimum(counts[known], 100.0).astype(np.float64)
-        self._design = _scaled(content[known], np.sqrt(weights))
-        self._roots = np.sqrt(weights)[:, None]
+        self._design = content[known].astype(np.float64)
         self._is_wide = self._design.shape[1] > min(len(known), _LARGEST_GRAM)
         gram = self._design @ self._design.T if self._is_wide else self._design.T @ self._design
         gram = gram.toarray() if sparse.issparse(gram) else gram
-        gram[np.diag_indices_from(gram)] += _RIDGE * max(
-            float(weights.mean()) if len(weights) else 1.0, 1e-12
-        )
+        gram[np.diag_indices_from(gram)] += _RIDGE
         self._factor = linalg.cho_factor(gram, lower=True, overwrite_a=True)
 
     def fit(self, item_vectors: FloatArray) -> FloatArray:
         """Return ``W``, ``(content_dim, factors)``."""
-        right = self._roots * item_vectors[self._known].astype(np.float64)
+        right = item_vectors[self._known].astype(np.float64)
         if self._is_wide:
             solved = self._design.T @ linalg.cho_solve(self._factor, right)
         else:
@@ -67,12 +64,6 @@ def prior_shares(counts: npt.NDArray[Any], prior_events: float) -> FloatArray:
     [1.0, 0.5, 0.10000000149011612]
     """
     return np.asarray(prior_events / (prior_events + counts), dtype=np.float32)
-
-
-def _scaled(content: Matrix, scale: npt.NDArray[np.float64]) -> Matrix:
-    if sparse.issparse(content):
-        return sparse.csr_array(sparse.diags_array(scale) @ content.astype(np.float64))
-    return content.astype(np.float64) * scale[:, None]
 
 
 def support_with_text(item_counts: FloatArray, has_text: npt.NDArray[Any]) -> FloatArray:

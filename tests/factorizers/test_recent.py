@@ -104,7 +104,7 @@ def test_texts_reach_the_factorizer_inside():
     rec.partial_fit(items={"e": "garden roses, and more roses"})
     assert rec.views_["recent-ease"].item_support(
         np.zeros(1, np.float32), np.array([4], np.int32)
-    ).tolist() == [1]
+    ).tolist() == [0.5]
     assert rec.recommend("v", k=1).items == ["e"]
 
 

@@ -232,7 +232,6 @@ def test_fold_in_refuses_columns_without_a_vector():
             np.ones(4, dtype=np.float32),
             0,
             vectors,
-            16,
             space,
             False,
             1.0,
