@@ -65,16 +65,16 @@ def default_factorizers(interactions: Interactions, *, n_texts: int = 0) -> list
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
     well, the more so the sparser the events, and regressions of items on each other. A large catalogue does
     without ALS, whose fits would take longest. Where all ratings are above 0, a better one counts more.
-    Where a thousand items have texts, ALS draws their vectors towards what these suggest: an item without
-    events is placed by its text.
+    Of sets, where a thousand items have texts, ALS draws item vectors towards what these suggest: an item
+    without events is placed by its text.
     """
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
     liking = _rating_exponent(interactions)
-    prior = _CONTENT_PRIOR if n_texts >= _ENOUGH_TEXTS else 0.0
     if not histories_are_sequences(interactions):
+        prior = _CONTENT_PRIOR if n_texts >= _ENOUGH_TEXTS else 0.0
         als = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_small else []
         return [*als, _regression(interactions, liking), GraphFilter(), Popularity()]
-    behaviour = ALSFactorizer(rating_exponent=liking, content_prior=prior) if is_small else GraphFilter()
+    behaviour = ALSFactorizer(rating_exponent=liking) if is_small else GraphFilter()
     return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]
 
 
