@@ -21,6 +21,7 @@ from llmrec.validation import check_choice
 __all__ = ["RankingTask"]
 
 _Rows = npt.NDArray[np.int64]
+_Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,9 @@ class RankingTask:
         DataError
             If the training part is empty, or no user of the test part has something to find.
         """
-        if not isinstance(split, Split):
-            raise ParameterError(
-                f"split must be a Split, got {type(split).__name__}; "
-                "parts that were split elsewhere become one by Split.from_tables(train, test)."
-            )
+        _check_split(split)
         check_choice("new_users", new_users, ("judge", "leave out"))
         train, test = split.train, split.test
-        if not train.n_events:
-            raise DataError("the training part of the split has no events.")
         described = None if items is None else read_items(items, columns)
         table = IdTable([*train.items, *(() if described is None else described.ids)])
         n_catalogue, catalogue = len(table), set(table.ids)
@@ -112,13 +107,7 @@ class RankingTask:
             found = _without(found, known)
         has_news = np.diff(found.indptr) > 0
         is_left_out = has_news & (lengths == 0) & (new_users == "leave out")
-        judged = np.flatnonzero(has_news & ~is_left_out)
-        if not len(judged):
-            raise DataError(
-                f"there is nobody to judge by: of {np.count_nonzero(n_met)} users of the test part, "
-                f"{np.count_nonzero(has_news)} met an item that is new to them, and "
-                f"{np.count_nonzero(is_left_out)} of these are new users, whom new_users='leave out' omits."
-            )
+        judged = _judged(n_met > 0, has_news, is_left_out)
         relevant, profiles = found[judged], known[judged]
         n_cold = np.diff(relevant[:, n_catalogue:].indptr)
         n_seen = np.diff(profiles.indptr) if exclude_seen else np.zeros(len(judged), dtype=np.int64)
@@ -155,6 +144,28 @@ class RankingTask:
     def n_shown(self) -> int:
         """Number of judged users who are asked about by their history, not by their id."""
         return sum(one is not None for one in self.histories)
+
+
+def _check_split(split: Split) -> None:
+    if not isinstance(split, Split):
+        raise ParameterError(
+            f"split must be a Split, got {type(split).__name__}; "
+            "parts that were split elsewhere become one by Split.from_tables(train, test)."
+        )
+    if not split.train.n_events:
+        raise DataError("the training part of the split has no events.")
+
+
+def _judged(has_met: _Flags, has_news: _Flags, is_left_out: _Flags) -> _Rows:
+    """Return the test users to judge by: those who met something new to them and are not left out."""
+    judged = np.flatnonzero(has_news & ~is_left_out)
+    if not len(judged):
+        raise DataError(
+            f"there is nobody to judge by: of {np.count_nonzero(has_met)} users of the test part, "
+            f"{np.count_nonzero(has_news)} met an item that is new to them, and "
+            f"{np.count_nonzero(is_left_out)} of these are new users, whom new_users='leave out' omits."
+        )
+    return judged
 
 
 def _row_or_none(table: IdTable, one: Hashable) -> int:
