@@ -46,6 +46,8 @@ from llmrec import (
     SequenceRules,
     SparseEASE,
     SVDFactorizer,
+    TextView,
+    TfidfEncoder,
     UserKNN,
 )
 from llmrec.datasets import load_dataset, load_movietweetings
@@ -302,10 +304,13 @@ def with_content() -> Systems:
     factorizers = {
         "user-kNN, content weight 0.1": UserKNN(content_weight=0.1),
         "EASE, content weight 1": EASE(content_weight=1.0),
-        "ALS, content prior 10": ALSFactorizer(content_prior=10.0),
+        "ALS, content prior 1": ALSFactorizer(content_prior=1.0),
     }
-    alone = ConcatFuser({"words": 0.0, "topics": 0.0})
-    return {name: Recommender(factorizer=one, fuser=alone) for name, one in factorizers.items()}
+    topics = TextView(TfidfEncoder(components=500), name="topics")
+    alone = ConcatFuser({"topics": 0.0})
+    return {
+        name: Recommender(encoder=topics, factorizer=one, fuser=alone) for name, one in factorizers.items()
+    }
 
 
 # -- parts -------------------------------------------------------------------------------------------------
