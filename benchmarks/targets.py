@@ -213,8 +213,8 @@ def ml_latest_small_cold(validation: bool) -> Iterator[Table]:
         "ALS": single(ALSFactorizer()),
         "text only": Recommender(factorizer=None),
         "behaviour only": Recommender(encoder=None),
-        "default, a fifth of the places for new items": Recommender(
-            ranker=NewItemsRanker(share=0.2, max_events=10)
+        "default, a fifth of the places for items without events": Recommender(
+            ranker=NewItemsRanker(share=0.2, max_events=0)
         ),
     }
     protocol = (
