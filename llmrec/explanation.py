@@ -81,9 +81,9 @@ class Explanation:
     Notes
     -----
     With :class:`~llmrec.ConcatFuser` and :class:`~llmrec.LearnedFuser` all shares are exact. Where ranks are
-    fused, the share of a view is what the item's rank in it adds, among all items but those of the history;
-    within a view it is divided as the view's score is, what speaks for the item adding up to the whole share,
-    and the baseline takes back what speaks against it. With
+    fused, the share of a view is what the item's rank in it adds, among all items but those of the history,
+    and as in a list of no more than ``depth`` items; within a view it is divided as the view's score is, what
+    speaks for the item adding up to the whole share, and the baseline takes back what speaks against it. With
     :class:`~llmrec.WeightedFuser` they are exact by what the *query* is made of; the item's text and its
     factors are one vector there and not told apart. A fuser that cannot be taken apart gives one
     line for all views, and a factorizer that cannot, one line for the whole history.

@@ -391,3 +391,28 @@ def test_the_vectors_count_in_the_size_of_what_is_remembered(as_sparse, monkeypa
     view.moment("grey")
     assert list(view._moments._vectors) in (["red", "grey"], ["grey"])
     assert own >= sys.getsizeof("red") + 12
+
+
+@pytest.mark.parametrize("feedback", ["implicit", "explicit"])
+def test_another_text_moves_an_item_without_events(feedback):
+    rng = np.random.default_rng(0)
+    events = pd.DataFrame(
+        [
+            (user, item, 1 + (user + item) % 5)
+            for user in range(30)
+            for item in rng.permutation(20)[:6].tolist()
+        ],
+        columns=["user", "item", "rating"],
+    )
+    texts = {item: f"word{item % 4} word{item % 5}" for item in range(24)}
+    als = ALSFactorizer(4, feedback=feedback, content_prior=5.0, progress=False)
+    rec = Recommender(encoder="tfidf", factorizer=als, fuser="concat").fit(events, items=texts)
+    rec.partial_fit(items={"late": "word1 word3", 22: "word1 word3"})
+    rec.partial_fit(items={"late": "word2 word4", 22: "word2 word4", "once": "word2 word4"})
+    rows = [rec.interactions_.items.get(item) for item in ("once", "late", 22)]
+    once, *again = rec.views_["als"].item_vectors_[rows]
+    assert np.abs(once[:4]).max() > 0
+    np.testing.assert_allclose(again, [once, once], rtol=0, atol=1e-6)
+    kept = rec.views_["als"].item_vectors_[0].copy()
+    rec.partial_fit(items={0: "word2 word4"})
+    np.testing.assert_array_equal(rec.views_["als"].item_vectors_[0], kept)

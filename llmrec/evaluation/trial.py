@@ -155,8 +155,6 @@ class _Judged:
 
 def _ask(recommender: Any, task: RankingTask, users: npt.NDArray[np.int64], k: int) -> RankedLists:
     answers = _recommend(recommender, task, users.tolist(), k)
-    if len(answers) != len(users):
-        raise DataError(f"recommend answered {len(users)} users with {len(answers)} lists.")
     table = task.background.items
     items = np.full((len(users), k), -1, dtype=np.int32)
     scores: FloatArray | None = np.full((len(users), k), -np.inf, dtype=np.float32)
@@ -175,15 +173,17 @@ def _recommend(recommender: Any, task: RankingTask, users: Sequence[int], k: int
     # Left out where it is the default, for recommenders that know no such option.
     options = {} if task.exclude_seen else {"exclude_seen": False}
     by_id = [row for row in users if task.histories[row] is None]
+    known = recommender.recommend([task.users[row] for row in by_id], k, **options) if by_id else []
+    if len(known) != len(by_id):
+        raise DataError(f"recommend answered {len(by_id)} users with {len(known)} lists.")
     if len(by_id) == len(users):
-        return recommender.recommend([task.users[row] for row in users], k, **options)
+        return known
     if not _takes(recommender.recommend, "history"):
         raise ComponentError(
             f"{type(recommender).__name__}.recommend takes no history=, by which the split asks about users "
             "that were not fitted on; compare it on a split without shown=."
         )
-    asked = iter(recommender.recommend([task.users[row] for row in by_id], k, **options) if by_id else ())
-    answers = []
+    asked, answers = iter(known), []
     for row in users:
         history = task.histories[row]
         answers.append(

@@ -42,6 +42,8 @@ _UNOBSERVED_SHARE = 20.0
 _EDGE_SHARE, _SPARSE_EXPONENT = 0.6, 0.25
 _LEAST_REGULARIZATION, _MOST_REGULARIZATION = 1e-6, 0.03
 _BIAS_COLUMNS = 2
+# Of a vector's length: closer than that is what float32 rounds.
+_SAME_PLACE = 1e-5
 _SIDES = ("users", "items")
 # Multiplications from which on a sweep by gradients is worth the half second that its code takes to load.
 _LARGE = 1e9
@@ -273,21 +275,24 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         return self._folded_items(audiences, prior)
 
     def learn_content(self, item_rows: IntArray, content: Matrix) -> IntArray:
-        """Place items of which only the text is known; return their rows.
+        """Place items of which only the text is known, at their first text or another; return their rows.
 
         The text of an item with events counts from its next event on.
         """
         check_fitted(self, "item_vectors_")
         if self.content_ is None or self.text_map_ is None or not len(item_rows):
             return np.empty(0, dtype=np.int32)
+        before = take_rows(self.content_, item_rows) @ self.text_map_
         self.content_ = replace_rows(self.content_, item_rows, content)
         self.resize(len(self.user_vectors_), int(item_rows.max()) + 1)
-        blank = distinct(item_rows[row_norms(self.item_vectors_[item_rows]) == 0])
-        placed = take_rows(self.content_, blank) @ self.text_map_
+        # An item without events stands where its text so far put it, in the origin if it had none.
+        off = row_norms(self.item_vectors_[item_rows, : before.shape[1]] - before)
+        moved = distinct(item_rows[off <= _SAME_PLACE * row_norms(before)])
+        placed = take_rows(self.content_, moved) @ self.text_map_
         if self.feedback == "explicit":
-            placed = with_item_bias(placed, np.zeros(len(blank), dtype=np.float32))
-        self.set_item_vectors(blank, placed)
-        return blank
+            placed = with_item_bias(placed, self.item_vectors_[moved, -2])
+        self.set_item_vectors(moved, placed)
+        return moved
 
     def item_support(self, item_counts: FloatArray, item_rows: IntArray) -> FloatArray:
         """Return each item's events, or half of one for an item of which only the text is known."""

@@ -106,6 +106,8 @@ class NewItemsRanker(OuterRanker):
         rows, scores = rows.copy(), scores.copy()
         for query in range(len(rows)):
             n_found = int(np.sum(rows[query] >= 0))
+            if not n_found:
+                continue
             own, best_new = rows[query, :n_found], new_rows[query][new_rows[query] >= 0]
             joined = _joined(own.tolist(), is_new[own].tolist(), best_new.tolist(), quotas.tolist())
             scores[query, :n_found] = _scores_of(joined, own.tolist(), scores[query, :n_found].tolist())

@@ -184,6 +184,18 @@ def test_values_of_folded_in_users_are_those_of_single_requests():
     np.testing.assert_allclose(found.trials["svd"].user_values[:, 0], expected)
 
 
+def test_a_list_too_few_is_refused_where_others_are_asked_about_by_what_is_shown():
+    class Short:
+        def recommend(self, user=None, k=10, history=None):
+            return ["x"] if history is not None else [["x"]]
+
+    split = Split.from_tables(
+        [("a", "x"), ("b", "y")], [("new", "x"), ("a", "y"), ("b", "x")], shown=[("new", "y")]
+    )
+    with pytest.raises(DataError, match="answered 2 users with 1 lists"):
+        compare({"short": Short()}, split, ["recall@1"], n_timed=0, refit=False)
+
+
 def test_shown_ratings_reach_a_model_of_ratings():
     rated = [{"user": u, "item": i, "rating": r} for u, i, r in [("a", "x", 5), ("a", "y", 1), ("b", "x", 4)]]
     shown = [{"user": "new", "item": "y", "rating": 2}, {"user": "new", "item": "unheard", "rating": 3}]

@@ -96,6 +96,13 @@ def test_in_a_recommender_a_new_item_is_shown_until_it_has_its_events():
     assert rec.recommend(0, k=2).items == plain.recommend(0, k=2).items
 
 
+def test_a_query_of_a_batch_to_which_nothing_is_left_gets_nothing():
+    ranker = scored(NewItemsRanker(0.5), [10, 9, 1], [50, 50, 0])
+    every, nothing = np.arange(3, dtype=np.int32), np.empty(0, dtype=np.int32)
+    rows, _ = ranker.rank(np.ones((2, 1), dtype=np.float32), 3, [every, nothing])
+    assert rows.tolist() == [[-1, -1, -1], [0, 2, 1]]
+
+
 def test_rerankers_go_around_each_other():
     inner = MMRRanker(diversity=0, ranker=NewItemsRanker(0.5), pool=3)
     ranker = scored(inner, [10, 9, 8, 1], [50, 50, 50, 0])
