@@ -167,9 +167,9 @@ class LearnedFuser(ConcatFuser):
     def tune_cold(self, views: Sequence[ViewVectors], relevant: Any) -> None:
         """Choose how much each view that places items without events counts for those, on hidden ones.
 
-        By their likelihood and their NDCG@100, since of new items more than twenty may be good. The sum of
-        the weights stays; what needs events has no say. A view that counts for nothing elsewhere counts for
-        nothing here.
+        By their likelihood and their NDCG@100, since of new items more than twenty may be good. The best of
+        them stand as high as before; what needs events has no say. A view that counts for nothing elsewhere
+        counts for nothing here.
         """
         if relevant.shape[0] < check_integer("min_users", self.min_users, minimum=1) or len(views) < 2:
             return
@@ -182,8 +182,10 @@ class LearnedFuser(ConcatFuser):
         places = [names.index(view.name) for view in views]
         usual = np.array([self.weights_[view.name] for view in views])
         wanted = np.where(usual > 0, alone, 0)
-        if wanted.any():
-            shares = wanted / wanted.sum() * usual.sum()
+        # One view alone strays further than the mean of several, and would lift new items above known ones.
+        height, usual_height = (_height(trial.blended(weights)) for weights in (wanted, usual))
+        if height > 0 and usual_height > 0:
+            shares = wanted * usual_height / height
             self.item_scales_[0, places] *= np.divide(shares, usual, out=np.ones_like(usual), where=usual > 0)
 
     def weights_for(self, n_events: float) -> dict[str, float]:
@@ -274,6 +276,11 @@ def _prior(views: Sequence[ViewVectors]) -> list[float]:
     """Return the weights that hold where nothing was learned: each kind's, shared among its views."""
     kinds = [view.kind for view in views]
     return [_PRIOR[kind] / kinds.count(kind) for kind in kinds]
+
+
+def _height(blended: FloatArray) -> float:
+    """Return how high the best candidates of users stand, on average."""
+    return float(blended.max(axis=1).mean())
 
 
 def _reads_texts(view: ViewVectors) -> bool:

@@ -341,8 +341,24 @@ def test_texts_of_new_items_are_weighed_by_what_ranks_hidden_ones(leading):
     other = "words" if leading == "topics" else "topics"
     assert in_force[at[leading]] > 10 * in_force[at[other]]
     assert in_force[1] == 1
-    np.testing.assert_allclose(in_force[[0, 2]].sum(), 0.6, rtol=1e-5)
     assert (fuser.item_scales_[1:] == 1).all()
+
+
+@pytest.mark.parametrize("leading", ["words", "topics"])
+def test_the_best_new_items_stand_as_high_as_before(leading):
+    fuser = LearnedFuser()
+    fuser.weights_ = {"words": 0.5, "topics": 0.7}
+    fuser.item_scales_ = np.ones((4, 2), dtype=np.float32)
+    views, relevant = cold_world(leading)
+    fuser.tune_cold(views, relevant)
+    usual = np.array([0.5, 0.7])
+    scores = np.array([one.queries.vectors @ one.vectors.T for one in views])
+    scores = (scores - scores.mean(axis=2, keepdims=True)) / scores.std(axis=2, keepdims=True)
+    heights = [
+        np.einsum("v,vui->ui", weights, scores).max(axis=1).mean()
+        for weights in (usual, usual * fuser.item_scales_[0])
+    ]
+    np.testing.assert_allclose(heights[1], heights[0], rtol=0.02)
 
 
 def test_too_few_users_leave_the_texts_of_new_items_as_they_are():
