@@ -110,6 +110,12 @@ def test_threads_get_what_one_caller_gets(tokenizer):
     assert [answers[name] for name in range(4)] == [expected] * 4
 
 
+def is_han(letter):
+    """Say whether a character stands in a block of Han, where some are newer than Python's table of letters."""
+    blocks = [("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\U00020000", "\U000323af")]
+    return any(first <= letter <= last for first, last in blocks)
+
+
 @pytest.mark.parametrize("tokenizer", WORD_LEVEL, ids=repr)
 def test_any_text_gives_words_with_a_letter_or_digit(tokenizer):
     @BRIEF
@@ -118,10 +124,13 @@ def test_any_text_gives_words_with_a_letter_or_digit(tokenizer):
         words = tokenizer.tokenize(text)
         assert words == tokenizer.tokenize(text)
         assert all(word == word.strip() for word in words)
-        # The last planes hold Han characters that are newer than some Pythons' tables of letters.
-        assert all(any(letter.isalnum() or letter >= "\U00020000" for letter in word) for word in words)
+        assert all(any(letter.isalnum() or is_han(letter) for letter in word) for word in words)
 
     check()
+
+
+def test_a_character_of_a_block_of_han_that_has_no_meaning_yet_is_a_word():
+    assert WordTokenizer().tokenize("\ufada") == ["\ufada"]
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
