@@ -111,7 +111,7 @@ def test_threads_get_what_one_caller_gets(tokenizer):
 
 
 def is_han(letter):
-    """Say whether a character stands in a block of Han, where some are newer than Python's table of letters."""
+    """Say whether a character stands in a block of Han; some are newer than Python's table of letters."""
     blocks = [("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\U00020000", "\U000323af")]
     return any(first <= letter <= last for first, last in blocks)
 
