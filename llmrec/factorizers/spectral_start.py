@@ -9,7 +9,6 @@ from llmrec.base import FloatArray
 from llmrec.decomposition import multiply
 from llmrec.factorizers.gradient_rows import SparseRows
 from llmrec.factorizers.gramian import gram
-from llmrec.vectors import scale_rows
 
 __all__ = ["spectral_start"]
 
@@ -18,6 +17,7 @@ DoubleArray = npt.NDArray[np.float64]
 # Squared, of the largest: below this is what float32 rounded.
 _NEGLIGIBLE = 1e-10
 _LEAST_MASS = 1e-6
+_ROWS = 4096
 
 
 def spectral_start(
@@ -60,22 +60,37 @@ def spectral_start(
     user_mass, item_mass = rows.mass + unobserved_weight * n_items, by_item.mass + unobserved_weight * n_users
     user_scale, item_scale = _inverse_roots(user_mass), _inverse_roots(item_mass)
     items = np.random.default_rng(random_state).standard_normal((n_items, factors), dtype=np.float32)
-    users = scale_rows(multiply(rows.weights, scale_rows(items, item_scale)), user_scale)
+    items *= item_scale
+    # All in place: a copy of the users' vectors would be the most that a fit takes.
+    users = multiply(rows.weights, items)
+    users *= user_scale
     squares, basis = np.linalg.eigh(gram(users))
-    users = users @ _powers(squares, basis, -0.5)
+    _turn(users, _powers(squares, basis, -0.5))
+    users *= user_scale
     # V S, turned; the eigenvalues of its Gramian are S².
-    items = scale_rows(multiply(by_item.weights, scale_rows(users, user_scale)), item_scale)
+    items = multiply(by_item.weights, users)
+    items *= item_scale
     squares, basis = np.linalg.eigh(gram(items))
     total = np.sqrt(user_mass.sum())
-    users = scale_rows(users @ _powers(squares, basis, 0.25, total), user_scale)
-    items = scale_rows(items @ _powers(squares, basis, -0.25, total), item_scale)
+    items *= item_scale
+    _turn(users, _powers(squares, basis, 0.25, total))
+    _turn(items, _powers(squares, basis, -0.25, total))
     lengths = float(np.vdot(users, users)), float(np.vdot(items, items))
     balance = np.float32((lengths[0] / lengths[1]) ** 0.25) if min(lengths) > 0 else np.float32(1)
-    return users / balance, items * balance
+    users /= balance
+    items *= balance
+    return users, items
+
+
+def _turn(vectors: FloatArray, matrix: FloatArray) -> None:
+    """Multiply by a square matrix, in place, some rows at a time."""
+    for start in range(0, len(vectors), _ROWS):
+        vectors[start : start + _ROWS] = vectors[start : start + _ROWS] @ matrix
 
 
 def _inverse_roots(mass: DoubleArray) -> FloatArray:
-    return np.asarray(1 / np.sqrt(np.maximum(mass, _LEAST_MASS)), dtype=np.float32)
+    """Return a column of factors, one a row."""
+    return np.asarray(1 / np.sqrt(np.maximum(mass, _LEAST_MASS)), dtype=np.float32)[:, None]
 
 
 def _powers(squares: DoubleArray, basis: DoubleArray, exponent: float, scale: float = 1.0) -> FloatArray:
