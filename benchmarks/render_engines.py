@@ -27,9 +27,9 @@ gradient steps are slower by half or more; so are the peers, but less.
 The tables of the ranking alone and of losses on small data, neighbours of five million events and the search
 through a graph were measured while a dozen other processes ran, those of losses and fold-in on ml1m, of
 requests and of events beside one other: read their CPU times, not the wall. On ml20m the ranking was
-followed for 3 sweeps, when the peers had not yet reached their best. The table of sweeps, memory in it too, is
-from before ALS started from rough singular vectors. The graph was measured before lists of few allowed items came from an exact scan
-there, too."""
+followed for 3 sweeps, when the peers had not yet reached their best. The table of sweeps, with memory in it,
+is from before ALS started from rough singular vectors. The graph was measured before lists of few allowed
+items came from an exact scan there, too."""
 
 
 def section(measured: dict[str, Any]) -> str:
