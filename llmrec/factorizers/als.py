@@ -221,9 +221,9 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     def query_vectors(self, histories: Histories) -> FloatArray:
         """Return the exact user vectors for these histories, items held fixed: ``(n, dim)``."""
         check_fitted(self, "item_vectors_")
-        items = self.item_vectors_
         if self.feedback == "implicit":
             return self._folded(self._weighed(histories), None, "items")
+        items = self.item_vectors_
         ratings = histories.rating_matrix()
         bias = damped_means(ratings, self.mean_rating_, items[:, -2], self.damping)
         left = _residuals(ratings, self.mean_rating_ + bias, items[:, -2])
@@ -305,10 +305,11 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         check_fitted(self, "item_vectors_")
         if n_users <= len(self.user_vectors_) and n_items <= len(self.item_vectors_):
             return
-        right = {side: gramian for side in _SIDES if (gramian := self._known_gramian(side)) is not None}
+        right = {side: self._known_gramian(side, self._side(side)) for side in _SIDES}
         super().resize(n_users, n_items)
         for side, gramian in right.items():
-            gramian.follow(self._side(side))
+            if gramian is not None:
+                gramian.follow(self._side(side))
 
     @property
     def has_derived_state(self) -> bool:
@@ -349,6 +350,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         return users, items
 
     def _weighed(self, histories: Histories) -> Histories:
+        if self.rating_exponent == 0:
+            return histories
         return weighed_by_rating(histories, self.rating_exponent, self.usual_rating_)
 
     def _check_parameters(self) -> int:
@@ -489,9 +492,10 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         self, rows: Any, targets: FloatArray | None, against: str, prior: FloatArray | None = None
     ) -> FloatArray:
         """Return the exact solutions of some rows, :class:`Histories` or matrix, against one side."""
-        gramian, vectors = self._gramian(against), self._side(against)
+        vectors = self._side(against)
+        gramian = self._gramian(against, vectors)
         if self.solver_ == "cg":
-            unobserved = self.unobserved_weight_ if self.is_implicit else 0.0
+            unobserved = self.unobserved_weight_ if self.feedback == "implicit" else 0.0
             ridge = Ridge(self.regularization_, unobserved, self.frequency_exponent)
             return fold_in_rows(rows, targets, vectors, gramian, ridge, prior)
         weights = rows.weight_matrix() if self.is_implicit else _ones_like(rows)
@@ -502,24 +506,24 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     def _side(self, side: str) -> FloatArray:
         return self.user_vectors_ if side == "users" else self.item_vectors_
 
-    def _known_gramian(self, side: str) -> Gramian | None:
+    def _known_gramian(self, side: str, vectors: FloatArray) -> Gramian | None:
         """Return the Gramian of users or items if there is one, and it is that of their vectors."""
         known: dict[str, Gramian] = self.__dict__.setdefault("_gramians", {})
         gramian = known.get(side)
-        return gramian if gramian is not None and gramian.describes(self._side(side)) else None
+        return gramian if gramian is not None and gramian.describes(vectors) else None
 
-    def _gramian(self, side: str) -> Gramian:
+    def _gramian(self, side: str, vectors: FloatArray) -> Gramian:
         """Return the Gramian of users or items, made once for an array of vectors."""
-        gramian = self._known_gramian(side)
+        gramian = self._known_gramian(side, vectors)
         if gramian is None:
-            vectors = self._side(side)
             dim = vectors.shape[1] - (0 if self.is_implicit else _BIAS_COLUMNS)
             gramian = self.__dict__["_gramians"][side] = Gramian(vectors, dim)
         return gramian
 
     def _replace(self, side: str, rows: IntArray, vectors: FloatArray) -> None:
         check_fitted(self, "item_vectors_")
-        kept, gramian = self._side(side), self._known_gramian(side)
+        kept = self._side(side)
+        gramian = self._known_gramian(side, kept)
         if gramian is None:
             kept[rows] = vectors
             return

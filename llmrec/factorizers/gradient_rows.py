@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,8 @@ _ROWS = 4096
 # To the limit of float32: what is left of a row's residual, squared.
 _CONVERGED = 1e-14
 _LEAST_MASS = 1e-6
-_NOTHING = np.empty((0, 0), dtype=np.float32)
+_empty = np.empty
+_FLOAT = np.dtype(np.float32)
 _ONES = np.ones(4, dtype=np.float32)
 _MOST_STEPS = 100
 
@@ -143,8 +143,7 @@ def descend_rows(
     return sum(map_threads(move, _parts(shared[1])))
 
 
-@dataclass(frozen=True)
-class Ridge:
+class Ridge(NamedTuple):
     r"""The regularization of a row by its mass: :math:`\lambda (w_r + a_0 n)^\nu`."""
 
     strength: float
@@ -169,9 +168,10 @@ def fold_in_rows(
 
     Parameters
     ----------
-    rows : Histories or csr_array
+    rows : Histories, or with targets csr_array
         A row each; of a matrix only the pattern counts, and its entries weigh 1.
     targets : ndarray of shape (nnz,), optional
+        1, if not given.
     vectors : ndarray of shape (n_columns, >= dim)
         The first ``gramian.dim`` columns are used.
     gramian : Gramian
@@ -184,51 +184,42 @@ def fold_in_rows(
     DataError
         If a row has a column that there is no vector for.
     """
-    indptr, columns, weights = _parts_of(rows)
-    solution = np.empty((len(indptr) - 1, gramian.dim), dtype=np.float32)
-    wanted = (_ONES, 0) if targets is None else (targets, 1)
-    entries = (columns, weights, *wanted, gramian.turned, gramian.space, gramian.has_drifted)
-    penalty = (ridge.unobserved_weight, ridge.strength, ridge.exponent)
-    fold_in = _fold_in()
-
-    def solve(part: slice) -> int:
-        ends = indptr[part.start : part.stop + 1]
-        own = _NOTHING if prior is None else prior[part]
-        return int(fold_in(gramian.blocks, ends, *entries, *penalty, own, solution[part]))
-
-    if len(solution) == 1:
-        centres = _NOTHING if prior is None else prior
-        n_left = fold_in(gramian.blocks, indptr, *entries, *penalty, centres, solution)
-        if n_left == 0:
-            return solution
-        left = [n_left]
+    if targets is None:
+        indptr, columns, values, are_targets = rows.indptr, rows.columns, rows.weights, 0
     else:
-        left = map_threads(solve, _parts(indptr))
-    if min(left, default=0) < 0:
-        raise DataError(
-            f"columns go from {columns.min()} to {columns.max()}, and there are {len(vectors)} vectors."
-        )
-    if any(left):
+        indptr, columns = rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False)
+        values, are_targets = targets, 1
+    n_rows = len(indptr) - 1
+    solution = _empty((n_rows, gramian.dim), _FLOAT)
+    if prior is not None:
+        solution[:] = prior
+    strength, unobserved, exponent = ridge
+    how = (
+        columns, values, are_targets, gramian.turned, gramian.space, gramian.n_changes, strength, unobserved,
+        exponent, 0 if prior is None else 1,
+    )  # fmt: skip
+    fold_in = gramian.fold_in
+    left = fold_in(indptr, solution, *how) if n_rows == 1 else _many(fold_in, indptr, solution, how)
+    if left:
+        if left < 0:
+            raise DataError(
+                f"columns go from {columns.min()} to {columns.max()}, and there are {len(vectors)} vectors."
+            )
         hard = np.flatnonzero(np.isnan(solution[:, 0]))
-        how = (indptr, columns, weights, targets)
-        solution[hard] = _solved_exactly(hard, how, vectors, gramian, ridge, prior)
+        weights = np.ones_like(values) if are_targets else values
+        entries = (indptr, columns, weights, targets)
+        solution[hard] = _solved_exactly(hard, entries, vectors, gramian, ridge, prior)
     return solution
 
 
-@lru_cache(maxsize=1)
-def _fold_in() -> Any:
-    # An import statement takes a tenth of a short fold-in, though the module is there.
-    from llmrec.kernels.fold_in import fold_in
+def _many(fold_in: Any, indptr: npt.NDArray[np.int64], solution: FloatArray, how: tuple[Any, ...]) -> int:
+    """Fold in many rows, on the threads that are allowed; return what the kernel returns."""
 
-    return fold_in
+    def solve(part: slice) -> int:
+        return int(fold_in(indptr[part.start : part.stop + 1], solution[part], *how))
 
-
-def _parts_of(rows: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], FloatArray]:
-    """Return indptr, columns and weights of histories, or of a matrix all of whose entries weigh 1."""
-    if isinstance(rows, sparse.csr_array):
-        ones = np.ones(rows.nnz, dtype=np.float32)
-        return rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), ones
-    return rows.indptr, rows.columns, rows.weights
+    left = map_threads(solve, _parts(indptr))
+    return min(left) if min(left, default=0) < 0 else sum(left)
 
 
 def _turned_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,10 @@ class Gramian:
         The vectors in the basis, in whole blocks of 16.
     space : ndarray of float32
         Basis, drift, eigenvalues and moments in one array, as the kernel of fold-in reads them.
-    blocks : tuple
-        As long as the vectors have blocks of 16: the kernel is compiled for its length.
+    n_changes : int
+        How many vectors have changed.
+    fold_in : callable
+        The kernel for vectors of this width.
 
     Examples
     --------
@@ -81,7 +84,8 @@ class Gramian:
     def __init__(self, vectors: FloatArray, dim: int | None = None):
         self.dim = vectors.shape[1] if dim is None else dim
         self._vectors = vectors
-        self._n_changes = 0
+        self._most_changes = max(len(vectors), self.dim)
+        self.n_changes = 0
         used = vectors[:, : self.dim]
         values, self.basis = np.linalg.eigh(gram(used))
         self.eigenvalues: DoubleArray = np.maximum(values, 0)
@@ -89,7 +93,6 @@ class Gramian:
         self.turned = _turned(used, self.basis)
         self.moments: DoubleArray = _moments(self.turned)[: self.dim]
         self.space = self._space()
-        self.blocks = (0,) * (self.space.shape[1] // _LANES)
 
     def _space(self) -> FloatArray:
         """Return what :func:`llmrec.kernels.fold_in.fold_in` reads, in float32 and whole blocks of lanes."""
@@ -107,35 +110,38 @@ class Gramian:
 
     def spectrum(self, weight: float) -> tuple[DoubleArray, DoubleArray]:
         """Return the eigenvalues and eigenvectors of ``weight`` times the matrix as it is now."""
-        if not self.has_drifted:
+        if not self.n_changes:
             return weight * self.eigenvalues, self.basis
         values, basis = np.linalg.eigh(weight * self.matrix())
         return values, basis
 
+    @cached_property
+    def fold_in(self) -> Any:
+        """The kernel, :func:`llmrec.kernels.fold_in.fold_in`; its code is loaded when it is asked for."""
+        from llmrec.kernels.fold_in import fold_in_of
+
+        return fold_in_of(self.space.shape[1] // _LANES)
+
     def describes(self, vectors: FloatArray) -> bool:
         """Say whether this is the Gramian of that very array, and not worn."""
-        return self._vectors is vectors and not self.is_worn
+        return self._vectors is vectors and self.n_changes <= self._most_changes
 
     @property
     def is_worn(self) -> bool:
         """Whether there were so many changes that a new one is due."""
-        return self._n_changes > max(len(self._vectors), self.dim)
-
-    @property
-    def has_drifted(self) -> bool:
-        """Whether any vector has changed."""
-        return self._n_changes > 0
+        return self.n_changes > self._most_changes
 
     def replace(self, rows: npt.NDArray[np.integer[Any]], before: FloatArray, after: FloatArray) -> None:
         """Take note that vectors, ``(n, >= dim)``, of distinct rows were ``before`` and are ``after``."""
         from llmrec.kernels.gramian import drift
 
         drift(rows, before, after, self.basis, self.drift, self.space, self.turned)
-        self._n_changes += len(before)
+        self.n_changes += len(before)
 
     def follow(self, vectors: FloatArray) -> None:
         """Take note that the vectors moved to another array, with rows of zeros added."""
         self._vectors = vectors
+        self._most_changes = max(len(vectors), self.dim)
         self.turned = grown(self.turned, len(vectors))
 
 

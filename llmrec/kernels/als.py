@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.kernels.gradients import advance, begin
+from llmrec.kernels.gradients import add_products, advance, begin
 from llmrec.kernels.jit import kernel
-from llmrec.kernels.lanes import LANES, gather_errors, gather_products, row_products
+from llmrec.kernels.lanes import LANES, gather_errors, gather_products
 
 __all__ = ["descend", "halved", "warm"]
 
@@ -96,6 +96,7 @@ def descend(
     diagonal, inverse = np.empty(dim, np.float32), np.empty(dim, np.float32)
     residual, direction = np.empty(dim, np.float32), np.empty(dim, np.float32)
     image, nowhere = np.empty(dim, np.float32), np.zeros(dim, np.float32)
+    scales = np.empty(LANES, np.float32)
     has_centres = len(centres) > 0
     total = 0.0
     for number in range(len(solution)):
@@ -108,7 +109,7 @@ def descend(
                 x[k] = centre[k]
             continue
         loss = _prepared(values, moments, mass[row], ridge[row], x, centre, diagonal, inverse, residual)
-        fits = stop - start <= _PANEL
+        fits, own = stop - start <= _PANEL, weights[start:stop]
         loss += gather_errors(
             blocks, table, columns, weights, targets, target_step, start, stop, x, residual, panel, fits
         )
@@ -120,7 +121,7 @@ def descend(
             for k in range(dim):
                 image[k] = diagonal[k] * direction[k]
             if fits:
-                row_products(blocks, panel, weights, start, stop - start, direction, image)
+                add_products(blocks, panel, own, stop - start, direction, scales, image)
             else:
                 gather_products(blocks, table, columns, weights, start, stop, direction, image)
             energy, fall = advance(inverse, image, energy, x, residual, direction)

@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.kernels.gradients import advance, begin
+from llmrec.kernels.gradients import add_products, advance, begin
 from llmrec.kernels.jit import kernel
-from llmrec.kernels.lanes import LANES, combined_rows, gather_errors, row_products
+from llmrec.kernels.lanes import LANES, combined_rows, gather_errors
 
-__all__ = ["fold_in", "warm"]
+__all__ = ["fold_in", "fold_in_of", "warm"]
 
 _MOST_STEPS = 200
 _ENOUGH = np.float32(1e-13)
 _SMALLEST = np.float32(1e-30)
-_N_VECTORS = 8
+_N_VECTORS = 9
+
+by_blocks: dict[int, Any] = {}
+"""What :func:`fold_in_of` has made so far."""
 
 
 @kernel
@@ -43,26 +46,26 @@ def _turn(blocks: Any, vector: Any, turn: Any, result: Any) -> Any:
 
 
 @kernel
-def _mass(weights: Any, start: Any, stop: Any) -> Any:
+def _mass(weights: Any, n: Any) -> Any:
     mass = np.float32(0)
-    for place in range(start, stop):
+    for place in range(n):
         mass += weights[place]
     return mass
 
 
 @kernel
-def _centred(blocks: Any, space: Any, centres: Any, row: Any, dim: Any, plain: Any, centre: Any) -> Any:
-    """Write the centre of a row as it is and in the basis: zeros, if there are none."""
+def _centred(blocks: Any, space: Any, given: Any, is_centred: Any, plain: Any, centre: Any) -> Any:
+    """Write the centre of a row as it is and in the basis: zeros, if there is none."""
     for k in range(len(centre)):
         plain[k], centre[k] = np.float32(0), np.float32(0)
-    if len(centres) > 0:
-        for k in range(dim):
-            plain[k] = centres[row, k]
+    if is_centred:
+        for k in range(len(given)):
+            plain[k] = given[k]
         combined_rows(blocks, space, plain, len(centre), centre)
 
 
 @kernel
-def _prepare(space: Any, background: Any, ridge: Any, mass: Any, work: Any) -> Any:
+def _prepare(space: Any, has_drifted: Any, background: Any, ridge: Any, mass: Any, work: Any) -> None:
     """Fill in the diagonal of background and ridge, and the preconditioner; start at 0."""
     diagonal, inverse, x, residual = work[0], work[1], work[2], work[3]
     width = len(x)
@@ -70,9 +73,11 @@ def _prepare(space: Any, background: Any, ridge: Any, mass: Any, work: Any) -> A
     for k in range(width):
         x[k], residual[k] = np.float32(0), np.float32(0)
         diagonal[k] = background * eigenvalues[k] + ridge
-        # Without a drift it is zero; the diagonal of the matrix is above 0 with it, too.
-        drifted = diagonal[k] + background * space[2 * width + k, k]
-        inverse[k] = np.float32(1) / (drifted + mass * moments[k])
+        inverse[k] = np.float32(1) / (diagonal[k] + mass * moments[k])
+    if has_drifted:
+        for k in range(width):
+            # The diagonal of the matrix is above 0 with the drift, too.
+            inverse[k] = np.float32(1) / (np.float32(1) / inverse[k] + background * space[2 * width + k, k])
 
 
 @kernel
@@ -91,12 +96,11 @@ def _applied(
 
 @kernel
 def _descend(
-    blocks: Any, drift: Any, has_drifted: Any, unobserved: Any, panel: Any, weights: Any, start: Any, n: Any,
-    work: Any,
-) -> Any:  # fmt: skip
+    blocks: Any, drift: Any, has_drifted: Any, unobserved: Any, panel: Any, weights: Any, n: Any, work: Any
+) -> Any:
     """Move ``x`` to where the residual ends; return whether it came to rest."""
-    diagonal, inverse, x, residual, direction, image = (
-        work[0], work[1], work[2], work[3], work[4], work[5],
+    diagonal, inverse, x, residual, direction, image, scales = (
+        work[0], work[1], work[2], work[3], work[4], work[5], work[8],
     )  # fmt: skip
     energy = begin(inverse, residual, direction)
     least = max(_ENOUGH * energy, _SMALLEST)
@@ -104,7 +108,7 @@ def _descend(
         if energy <= least:
             break
         _applied(blocks, diagonal, drift, has_drifted, unobserved, direction, image)
-        row_products(blocks, panel, weights, start, n, direction, image)
+        add_products(blocks, panel, weights, n, direction, scales, image)
         energy, _ = advance(inverse, image, energy, x, residual, direction)
     return energy <= least  # as is not so if it is not a number
 
@@ -113,18 +117,17 @@ def _descend(
 def fold_in(
     blocks: Any,
     indptr: Any,
+    solution: Any,
     columns: Any,
-    weights: Any,
-    targets: Any,
-    target_step: Any,
+    values: Any,
+    are_targets: Any,
     turned: Any,
     space: Any,
     has_drifted: Any,
-    unobserved: Any,
     strength: Any,
+    unobserved: Any,
     exponent: Any,
-    centres: Any,
-    solution: Any,
+    is_centred: Any,
 ) -> Any:
     r"""Solve rows of :func:`llmrec.factorizers.least_squares.solve_rows` to the limit of float32.
 
@@ -135,41 +138,47 @@ def fold_in(
     ----------
     blocks : tuple of width / 16 integers
         ``width`` is ``dim`` in whole blocks of 16.
-    indptr, columns, weights, targets, target_step
-        The rows, as for :func:`llmrec.kernels.als.descend`. Repeated columns add up.
+    indptr, columns, values
+        The rows, as in a ``csr_array``: int64, int32, float32. Repeated columns add up.
+    solution : ndarray of float32, shape (n_rows, dim)
+        Filled here; nan where a row has not come to rest.
+    are_targets : int
+        If 0, values are weights, and all targets are 1; else they are targets that weigh 1.
     turned, space : ndarray of float32, shape (n_columns, width) and (3 * width + 2, width)
         Of a :class:`~llmrec.factorizers.gramian.Gramian`. In its basis ``YᵀY`` is the diagonal of the
         eigenvalues and, if it has drifted, the drift; so a step reads but the vectors of the entries.
-    unobserved : float
-        What ``YᵀY`` is multiplied by.
-    strength, exponent : float
-        The ridge of a row is ``strength * (mass + unobserved * n_columns) ** exponent``.
-    centres : ndarray of float32, shape (n_rows, dim) or (0, dim)
-    solution : ndarray of float32, shape (n_rows, dim)
-        Filled here; nan where a row has not come to rest.
+    has_drifted : int
+        0 if it has not.
+    strength, unobserved, exponent : float
+        The ridge of a row is ``strength * (mass + unobserved * n_columns) ** exponent``; ``unobserved`` is
+        what ``YᵀY`` is multiplied by.
+    is_centred : int
+        Whether ``solution`` comes with what each row is drawn towards; if 0, that is the origin.
     """
     width, dim = LANES * len(blocks), solution.shape[1]
     background = np.float32(unobserved)
     if not _all_within(columns, indptr[0], indptr[len(solution)], len(turned)):
         return -1
     n_unsolved = 0
-    panel = np.empty((_longest(indptr, len(solution)), width), np.float32)
+    longest = _longest(indptr, len(solution))
     # One array for all: to make one takes as long as a product of two vectors.
-    work = np.empty((_N_VECTORS, width), np.float32)
+    work = np.empty((_N_VECTORS + longest, width), np.float32)
+    panel, drift = work[_N_VECTORS:], space[2 * width : 3 * width]
     x, residual, centre, plain = work[2], work[3], work[6], work[7]
+    ones = np.ones(longest if are_targets else 1, np.float32)
     for row in range(len(solution)):
         start, stop = indptr[row], indptr[row + 1]
-        mass = _mass(weights, start, stop)
+        own, n = values[start:stop], stop - start
+        weights, targets = (ones, own) if are_targets else (own, ones)
+        mass = _mass(weights, n)
         ridge = np.float32(strength * max(mass + unobserved * len(turned), 1e-6) ** exponent)
-        _prepare(space, background, ridge, mass, work)
-        _centred(blocks, space, centres, row, dim, plain, centre)
+        _prepare(space, has_drifted, background, ridge, mass, work)
+        _centred(blocks, space, solution[row], is_centred, plain, centre)
         gather_errors(
-            blocks, turned, columns, weights, targets, target_step, start, stop, centre, residual, panel, True
-        )
-        drift = space[2 * width : 3 * width]
-        is_solved = _descend(
-            blocks, drift, has_drifted, background, panel, weights, start, stop - start, work
-        )
+            blocks, turned, columns[start:stop], weights, targets, are_targets, 0, n, centre, residual, panel,
+            True,
+        )  # fmt: skip
+        is_solved = _descend(blocks, drift, has_drifted, background, panel, weights, n, work)
         n_unsolved += 0 if is_solved else 1
         combined_rows(blocks, space[width : 2 * width], x, width, plain)
         for k in range(dim):
@@ -177,24 +186,46 @@ def fold_in(
     return n_unsolved
 
 
+def fold_in_of(n_blocks: int) -> Any:
+    """Return :func:`fold_in` for vectors of so many blocks of 16 floats.
+
+    To be told it with each call would take as long as a step.
+    """
+    if n_blocks not in by_blocks:
+        by_blocks[n_blocks] = _made_for((0,) * n_blocks)
+    return by_blocks[n_blocks]
+
+
+def _made_for(blocks: tuple[int, ...]) -> Any:
+
+    @kernel
+    def fold_in_blocks(
+        indptr: Any, solution: Any, columns: Any, values: Any, are_targets: Any, turned: Any, space: Any,
+        has_drifted: Any, strength: Any, unobserved: Any, exponent: Any, is_centred: Any,
+    ) -> Any:  # fmt: skip
+        return fold_in(
+            blocks, indptr, solution, columns, values, are_targets, turned, space, has_drifted, strength,
+            unobserved, exponent, is_centred,
+        )  # fmt: skip
+
+    return fold_in_blocks
+
+
 def warm(dim: int = 64) -> None:
     """Compile for vectors of ``dim`` floats."""
     width = -(-dim // LANES) * LANES
     turned, square = np.ones((1, width), dtype=np.float32), np.eye(width, dtype=np.float32)
-    solution = np.empty((1, dim), dtype=np.float32)
-    fold_in(
-        (0,) * (width // LANES),
+    fold_in_of(width // LANES)(
         np.array([0, 1], dtype=np.int64),
+        np.empty((1, dim), dtype=np.float32),
         np.zeros(1, dtype=np.int32),
         turned[0, :1],
-        turned[0],
         0,
         turned,
         np.vstack([square, square, square, square[:2]]),
-        False,
+        0,
         1.0,
         1.0,
         1.0,
-        solution[:0],
-        solution,
+        0,
     )

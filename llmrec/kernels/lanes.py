@@ -16,7 +16,7 @@ from numba.core import cgutils
 
 from llmrec.kernels.jit import intrinsic
 
-__all__ = ["LANES", "combined_rows", "gather_errors", "gather_products", "row_products"]
+__all__ = ["LANES", "combined_rows", "gather_errors", "gather_products", "row_dots"]
 
 LANES = 16
 _AHEAD = 16
@@ -84,21 +84,6 @@ def gather_products(
 
 
 @intrinsic
-def row_products(
-    typing: Any, blocks: Any, panel: Any, weights: Any, start: Any, count: Any, vector: Any, out: Any
-) -> Any:
-    """Add ``w (y · vector) y`` to ``out`` over the first rows of ``panel``, weighed from ``start`` on."""
-    signature = types.float32(blocks, panel, weights, start, count, vector, out)
-
-    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        make = _Pass(context, builder, signature, values, table=1, columns=None, weights=2, vector=5, out=6)
-        make.weights = builder.gep(make.weights, [make.integer(3)])
-        return make.run(_INT(0), make.integer(4))
-
-    return signature, build
-
-
-@intrinsic
 def combined_rows(typing: Any, blocks: Any, table: Any, scales: Any, count: Any, out: Any) -> Any:
     """Add ``Σ scales[i] table[i]`` to ``out``, over the first ``count`` rows."""
     signature = types.float32(blocks, table, scales, count, out)
@@ -108,6 +93,21 @@ def combined_rows(typing: Any, blocks: Any, table: Any, scales: Any, count: Any,
             context, builder, signature, values, table=1, columns=None, weights=2, vector=4, out=4
         )
         return make.run(_INT(0), make.integer(3))
+
+    return signature, build
+
+
+@intrinsic
+def row_dots(
+    typing: Any, blocks: Any, panel: Any, weights: Any, start: Any, count: Any, vector: Any, out: Any
+) -> Any:
+    """Set ``out`` to ``w (y · vector)`` of each of the first rows of ``panel``, weighed from ``start`` on."""
+    signature = types.float32(blocks, panel, weights, start, count, vector, out)
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        make = _Dots(context, builder, signature, values, table=1, columns=None, weights=2, vector=5, out=6)
+        make.weights = builder.gep(make.weights, [make.integer(3)])
+        return make.run(_INT(0), make.integer(4))
 
     return signature, build
 
@@ -309,3 +309,20 @@ class _Combination(_Pass):
 
     def scales(self, places: list[Any], rows: list[list[Any]]) -> list[Any]:
         return [self.builder.load(self.builder.gep(self.weights, [place])) for place in places]
+
+
+class _Dots(_Pass):
+    """Writes the code of a pass that keeps the inner products, and sums up nothing."""
+
+    def run(self, start: Any, stop: Any) -> Any:
+        self.vectors = [self.load(self.vector, block) for block in range(self.n_blocks)]
+        position = cgutils.alloca_once_value(self.builder, start)
+        for step in (4, 2, 1):
+            self.loop(position, stop, step)
+        return _FLOAT(0)
+
+    def entries(self, first: Any, n_rows: int) -> None:
+        places = [self.builder.add(first, _INT(step)) for step in range(n_rows)]
+        scales = self.scales(places, [self.row(place) for place in places])
+        for place, scale in zip(places, scales, strict=True):
+            self.builder.store(scale, self.builder.gep(self.out, [place]))

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from llmrec.kernels import als, fold_in, lanes
+from llmrec.kernels import als, fold_in, gradients, lanes
 from llmrec.kernels.jit import kernel
 
 # Four rows at a time, two, and one; some are left over.
@@ -28,8 +28,8 @@ def products(blocks, table, columns, weights, start, stop, vector, out):
 
 
 @kernel
-def side_by_side(blocks, panel, weights, start, count, vector, out):
-    return lanes.row_products(blocks, panel, weights, start, count, vector, out)
+def dots(blocks, panel, weights, start, count, vector, out):
+    return lanes.row_dots(blocks, panel, weights, start, count, vector, out)
 
 
 @kernel
@@ -100,9 +100,21 @@ def test_products_gathered_and_side_by_side_agree_with_numpy(width, count):
     expected = out + (weights[5 : 5 + count] * (rows @ vector)) @ rows
     again = out.copy()
     products(blocks, table, columns, weights, 5, 5 + count, vector, out)
-    side_by_side(blocks, np.ascontiguousarray(rows), weights, 5, count, vector, again)
+    scales = np.empty(16, dtype=np.float32)
+    gradients.add_products(blocks, np.ascontiguousarray(rows), weights[5:], count, vector, scales, again)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(again, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("count", COUNTS)
+def test_dots_of_rows_agree_with_numpy(width, count):
+    blocks, table, _, weights, _, vector, _ = world(width, seed=3)
+    found = np.full(count + 1, np.float32(7))
+    dots(blocks, table, weights, 5, count, vector, found)
+    expected = weights[5 : 5 + count] * (table[:count] @ vector)
+    np.testing.assert_allclose(found[:count], expected, rtol=1e-4, atol=1e-4)
+    assert found[count] == 7
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -224,21 +236,19 @@ def test_fold_in_refuses_columns_without_a_vector():
     vectors = np.ones((3, 16), dtype=np.float32)
     space = np.zeros((50, 16), dtype=np.float32)
     for column in (-1, 3):
-        left = fold_in.fold_in(
-            (0,),
+        left = fold_in.fold_in_of(1)(
             np.array([0, 1], dtype=np.int64),
+            np.empty((1, 16), dtype=np.float32),
             np.array([column], dtype=np.int32),
             np.ones(1, dtype=np.float32),
-            np.ones(4, dtype=np.float32),
             0,
             vectors,
             space,
-            False,
+            0,
             1.0,
             1.0,
             1.0,
-            np.empty((0, 0), dtype=np.float32),
-            np.empty((1, 16), dtype=np.float32),
+            0,
         )
         assert left == -1
 

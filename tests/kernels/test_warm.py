@@ -32,6 +32,7 @@ def compiled():
     modules = pkgutil.iter_modules(llmrec.kernels.__path__, "llmrec.kernels.")
     named = {one.name: vars(importlib.import_module(one.name)) for one in modules}
     kernels = {f"{home}.{name}": one for home, names in named.items() for name, one in names.items()}
+    kernels |= {f"fold_in of {n} blocks": one for n, one in llmrec.kernels.fold_in.by_blocks.items()}
     return {name: len(one.signatures) for name, one in kernels.items() if hasattr(one, "signatures")}
 
 before = compiled()
@@ -42,7 +43,7 @@ for rec in fitted:
         rec.partial_fit([(1, 7, 1.0, 1e5), ("new", 3, 1.0, 1e5)])
         rec.recommend("new")
 after = compiled()
-print(json.dumps([name for name in after if after[name] != before[name]]))
+print(json.dumps([name for name in after if after[name] != before.get(name, 0)]))
 """
 
 
