@@ -122,6 +122,10 @@ class Gramian:
 
         return fold_in_of(self.space.shape[1] // _LANES)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled code is not for another process, which may run another version of Python.
+        return {name: value for name, value in self.__dict__.items() if name != "fold_in"}
+
     def describes(self, vectors: FloatArray) -> bool:
         """Say whether this is the Gramian of that very array, and not worn."""
         return self._vectors is vectors and self.n_changes <= self._most_changes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,3 +82,12 @@ def test_it_describes_its_own_array_until_worn():
     gramian.replace(np.array([0]), vectors[:1], vectors[:1])
     assert gramian.is_worn
     assert not gramian.describes(vectors)
+
+
+def test_a_copy_of_one_in_use_holds_no_compiled_code():
+    vectors = random_vectors(5, 3)
+    gramian = Gramian(vectors)
+    assert gramian.fold_in is gramian.fold_in
+    again = pickle.loads(pickle.dumps(gramian))
+    assert "fold_in" not in vars(again)
+    np.testing.assert_array_equal(again.turned, gramian.turned)
