@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,7 @@ DoubleArray = npt.NDArray[np.float64]
 _SAMPLED_USERS = 2048
 
 
-@dataclass(frozen=True)
-class Queries:
+class Queries(NamedTuple):
     """Fused query vectors, and for each what it stands on.
 
     Attributes

@@ -49,7 +49,8 @@ class ReadWriteLock:
     def _begin_reading(self) -> None:
         depth = getattr(self._mine, "depth", 0)
         with self._guard:
-            if not self._may_read(depth):
+            # First what is usual, without a call.
+            if (self._is_writing or self._writers_waiting) and not self._may_read(depth):
                 self._readers_waiting += 1
                 self._condition.wait_for(lambda: self._may_read(depth))
                 self._readers_waiting -= 1

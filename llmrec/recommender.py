@@ -361,12 +361,14 @@ class Recommender(Component):
         model = self._fitted()
         k = check_integer("k", k, minimum=1)
         _check_request(user, history, context, "recommend")
-        if not isinstance(exclude_seen, (bool, np.bool_)):
+        if exclude_seen is not True and not isinstance(exclude_seen, (bool, np.bool_)):
             raise ParameterError(f"exclude_seen must be True or False, got {exclude_seen!r}.")
         with model.lock.reading():
             request = _Request(model, k, context, exclude_seen, self.unknown_users)
-            request.unwanted = self._rows(model, exclude, "exclude", ignore=True)
-            request.allow = self._allowed(model, candidates, where)
+            if exclude is not None:
+                request.unwanted = self._rows(model, exclude, "exclude", ignore=True)
+            if candidates is not None or where is not None:
+                request.allow = self._allowed(model, candidates, where)
             if user is None:
                 return request.answer([None], self._history(model, [] if history is None else history))[0]
             if _is_one_user(user):
@@ -696,9 +698,10 @@ class Recommender(Component):
         return hasattr(self, "_model")
 
     def _fitted(self) -> LiveModel:
-        if not hasattr(self, "_model"):
+        model: LiveModel | None = self.__dict__.get("_model")
+        if model is None:
             raise NotFittedError("this Recommender has seen no data yet; call fit first.")
-        return self._model
+        return model
 
     # -- ids to rows ---------------------------------------------------------------------------------------
 
@@ -820,6 +823,8 @@ class _Request:
         """Return for each history the item rows that it must not get."""
         if not self.exclude_seen:
             return [self.unwanted] * len(histories)
+        if len(histories) == 1 and not len(self.unwanted):
+            return [histories.columns]
         ends = histories.indptr.tolist()
         seen = [histories.columns[start:end] for start, end in pairwise(ends)]
         return [np.concatenate([one, self.unwanted]) for one in seen] if len(self.unwanted) else seen

@@ -104,7 +104,8 @@ class ConcatFuser(Fuser):
         first = int(self._has_offsets)
         start = first + len(views)
         front = np.empty((len(weights), start + sum(widths)), dtype=np.float32)
-        front[:, :first] = 1
+        if first:
+            front[:, 0] = 1
         thin = []
         for position, view in enumerate(views):
             if self.is_sparse_[position]:
@@ -177,8 +178,8 @@ class ConcatFuser(Fuser):
 
     def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
         """Return ``(n_queries, n_views)``: how much each view counts for each query."""
-        n_queries, own = len(views[0].support), [self.weights_[view.name] for view in views]
-        return np.array([own] * n_queries, dtype=np.float32).reshape(n_queries, len(own))
+        own = [self.weights_[view.name] for view in views]
+        return np.array([own] * len(views[0].support), dtype=np.float32).reshape(-1, len(own))
 
     def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
         """Return how much each view counts for each item, ``(n_items, n_views)``, and what it gets on top.
