@@ -216,7 +216,7 @@ class FactorModel(Factorizer):
 
     def item_vectors(self) -> FloatArray:
         """Return ``(n_items, dim)`` item factors."""
-        self._check_fitted()
+        check_fitted(self, "item_vectors_")
         return self.item_vectors_
 
     def _check_fitted(self) -> None:
@@ -228,7 +228,7 @@ class FactorModel(Factorizer):
 
     def known_query_vectors(self, user_rows: IntArray) -> FloatArray:
         """Return the vectors of known users."""
-        self._check_fitted()
+        check_fitted(self, "item_vectors_")
         return self.user_vectors_.take(user_rows, axis=0)
 
     @abstractmethod

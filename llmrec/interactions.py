@@ -28,6 +28,7 @@ _DAY = 86_400.0
 _MAX_HALF_LIVES = 100.0
 
 _FEW_POSITIONS = 4096
+_LATE_COLUMNS = ("weights", "ratings", "timestamps")
 _EVENT_COLUMNS = ("user_rows", "item_rows", "weights", "ratings", "timestamps")
 
 
@@ -199,6 +200,13 @@ class Histories:
             timestamps=None,
             n_columns=n_columns,
         )
+
+    @property
+    def support(self) -> FloatArray:
+        """Number of events in each history, ``(n,)``, as float32: what a view's query vector stands on."""
+        if len(self.indptr) == 2:
+            return np.array([len(self.columns)], dtype=np.float32)
+        return self.lengths.astype(np.float32)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -511,15 +519,7 @@ class Interactions:
         columns: IntArray,
         n_columns: int,
     ) -> Histories:
-        events = self._events
-        return Histories(
-            indptr,
-            _taken(columns, positions),
-            _taken(events.weights, positions),
-            None if events.ratings is None else _taken(events.ratings, positions),
-            None if events.timestamps is None else _taken(events.timestamps, positions),
-            n_columns,
-        )
+        return _HistoriesOfEvents.at(indptr, positions, self._events, columns, n_columns)
 
     # -- growth --------------------------------------------------------------------------------------------
 
@@ -564,6 +564,39 @@ class Interactions:
     def from_state(cls, state: dict[str, Any]) -> Interactions:
         """Build the interactions that gave ``state``."""
         return cls(state["users"], state["items"], Events(*(state[name] for name in _EVENT_COLUMNS)))
+
+
+class _HistoriesOfEvents(Histories):
+    """Histories that read weights, ratings and times of their events when they are asked for them.
+
+    Where users' vectors are kept, a request needs none of these. Events that come later do not change them.
+    """
+
+    @classmethod
+    def at(
+        cls,
+        indptr: npt.NDArray[np.int64],
+        positions: npt.NDArray[Any],
+        events: Events,
+        columns: IntArray,
+        n_columns: int,
+    ) -> _HistoriesOfEvents:
+        one = cls.__new__(cls)
+        one.__dict__.update(
+            indptr=indptr,
+            columns=_taken(columns, positions),
+            n_columns=n_columns,
+            _events=events,
+            _positions=positions,
+        )
+        return one
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _LATE_COLUMNS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        column = getattr(self._events, name)
+        read = self.__dict__[name] = None if column is None else _taken(column, self._positions)
+        return read
 
 
 @lru_cache(maxsize=1)

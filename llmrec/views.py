@@ -426,7 +426,7 @@ class FactorView(View):
             vectors = self.factorizer.query_vectors(known)
         if self.kind == "popularity":
             return ViewVectors(self.name, self.kind, vectors, np.ones(len(histories), dtype=np.float32))
-        return ViewVectors(self.name, self.kind, vectors, known.lengths.astype(np.float32))
+        return ViewVectors(self.name, self.kind, vectors, known.support)
 
     def reads_texts(self) -> bool:
         """Whether the factorizer was given texts that place an item without events."""
