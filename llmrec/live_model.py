@@ -132,8 +132,8 @@ class LiveModel:
             has_read = context is not None and view.knows(context)
             by_context |= has_read
             if view.kind != "popularity":
-                support = zip(by_history, query.support.tolist(), strict=True)
-                by_history = [is_known or n > has_read for is_known, n in support]
+                for place, n in enumerate(query.support.tolist()):
+                    by_history[place] |= n > has_read
         return Queries(self.fuser.fuse_queries(vectors), by_history, by_context)
 
     def rank(
@@ -145,7 +145,9 @@ class LiveModel:
         allow: IntArray | None,
     ) -> list[tuple[list[int], FloatArray]]:
         """Return rows and scores for each query; items that no view knows are left out."""
-        unknown = self._rows_unknown()
+        unknown = self._unknown_rows
+        if unknown is None:
+            unknown = self._rows_unknown()
         if len(unknown):
             exclude = [np.concatenate([one, unknown]) for one in exclude]
         rows, scores = self.index.rank_for(histories, queries, k, exclude, allow)

@@ -809,12 +809,10 @@ class _Request:
         exclude = self._excluded(histories)
         ranked = self.model.rank(histories, queries.vectors, self.k, exclude, self.allow)
         answers = []
-        for user, (rows, scores), by_history, excluded in zip(
-            users, ranked, queries.by_history, exclude, strict=True
-        ):
-            basis = _BASES[by_history, queries.by_context]
+        for place, (rows, scores) in enumerate(ranked):
+            user, basis = users[place], _BASES[queries.by_history[place], queries.by_context]
             if basis == "popular":
-                popular, scores = self._popular(user, excluded)
+                popular, scores = self._popular(user, exclude[place])
                 rows = popular.tolist()
             answers.append(_answer(self.model, user, rows, scores, basis))
         return answers

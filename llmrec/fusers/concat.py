@@ -98,12 +98,11 @@ class ConcatFuser(Fuser):
         check_fitted(self, "weights_")
         weights = self._query_weights(views)
         # Filled in place: for one query, each array that is joined on costs as much as a view's arithmetic.
-        widths = [
-            0 if thin else view.vectors.shape[1] for view, thin in zip(views, self.is_sparse_, strict=True)
-        ]
         first = int(self._has_offsets)
-        start = first + len(views)
-        front = np.empty((len(weights), start + sum(widths)), dtype=np.float32)
+        start = width = first + len(views)
+        for view, is_sparse in zip(views, self.is_sparse_, strict=True):
+            width += 0 if is_sparse else view.vectors.shape[1]
+        front = np.empty((len(weights), width), dtype=np.float32)
         if first:
             front[:, 0] = 1
         thin = []
@@ -115,7 +114,7 @@ class ConcatFuser(Fuser):
                 thin.append((view.vectors, scale))
             else:
                 self._write_dense(position, view, (weights, position, front, first + position, start))
-                start += widths[position]
+                start += view.vectors.shape[1]
         return JoinedVectors(front, _side_by_side(thin)) if thin else front
 
     def _write_dense(self, position: int, view: ViewVectors, to: tuple[Any, ...]) -> None:
@@ -131,7 +130,7 @@ class ConcatFuser(Fuser):
 
     def _are_few(self, position: int, queries: Matrix) -> bool:
         """Say whether the moments of these queries are computed one by one."""
-        if self.samples_[position] is not None or sparse.issparse(queries):
+        if self.samples_[position] is not None or not isinstance(queries, np.ndarray):
             return False
         return len(queries) <= _FEW_QUERIES and queries.shape[1] <= _FEW_COLUMNS
 
