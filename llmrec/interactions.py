@@ -494,8 +494,8 @@ class Interactions:
 
     def histories(self, user_rows: IntArray | None = None) -> Histories:
         """Return the histories of some users, or of all. Costs O(their events)."""
-        indptr, positions = self._by_user.gather(user_rows, self.n_users)
-        return self._gathered(indptr, positions, self._events.item_rows, self.n_items)
+        events, (indptr, positions) = self._events, self._by_user.gather(user_rows, len(self.users.ids))
+        return _HistoriesOfEvents.at(indptr, positions, events, events.item_rows, len(self.items.ids))
 
     def items_met(self, user_rows: IntArray | None = None) -> tuple[npt.NDArray[np.int64], IntArray]:
         """Return ``indptr`` and ``columns`` of the histories of some users or of all, without weights."""
@@ -509,17 +509,8 @@ class Interactions:
 
     def audiences(self, item_rows: IntArray | None = None) -> Histories:
         """Return the audiences of some items, or of all: the mirror image of :meth:`histories`."""
-        indptr, positions = self._by_item.gather(item_rows, self.n_items)
-        return self._gathered(indptr, positions, self._events.user_rows, self.n_users)
-
-    def _gathered(
-        self,
-        indptr: npt.NDArray[np.int64],
-        positions: npt.NDArray[np.int64],
-        columns: IntArray,
-        n_columns: int,
-    ) -> Histories:
-        return _HistoriesOfEvents.at(indptr, positions, self._events, columns, n_columns)
+        events, (indptr, positions) = self._events, self._by_item.gather(item_rows, self.n_items)
+        return _HistoriesOfEvents.at(indptr, positions, events, events.user_rows, self.n_users)
 
     # -- growth --------------------------------------------------------------------------------------------
 

@@ -372,7 +372,7 @@ class Recommender(Component):
             if user is None:
                 return request.answer([None], self._history(model, [] if history is None else history))[0]
             if _is_one_user(user):
-                return request.answer_alike([user], user in model.interactions.users)[0]
+                return request.answer_one(user)
             with thread_limit(self.n_jobs):
                 return RecommendationBatch(tuple(request.answer_users(_listed_users(user))))
 
@@ -792,6 +792,15 @@ class _Request:
                 some = [users[place] for place in places]
                 answers.update(zip(places, self.answer_alike(some, is_known), strict=True))
         return [answers[place] for place in range(len(users))]
+
+    def answer_one(self, user: Hashable) -> Recommendations:
+        """Answer for one user, known or not."""
+        interactions = self.model.interactions
+        row = interactions.users.get(user)
+        if row is None:
+            return self.answer([user], interactions.no_histories(1))[0]
+        rows = np.array([row], dtype=np.int32)
+        return self.answer([user], interactions.histories(rows), rows)[0]
 
     def answer_alike(self, users: list[Hashable], is_known: bool) -> list[Recommendations]:
         """Answer for users who are all known, or all unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,9 @@ def _parts(value: Any) -> dict[str, Any] | None:
         return None
     if hasattr(value, "get_state"):
         return dict(value.get_state())
-    if is_dataclass(value) or hasattr(value, "__dict__"):
+    if is_dataclass(value) and not isinstance(value, type):
+        # What it keeps beside its fields is derived from them, or was read late.
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    if hasattr(value, "__dict__"):
         return dict(vars(value))
     return None
