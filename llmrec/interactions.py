@@ -76,10 +76,10 @@ class IdTable:
 
     def row(self, one: Hashable, what: str = "id", error: type[UnknownIdError] = UnknownIdError) -> int:
         """Return the row of an id, or raise ``error`` with the nearest known id."""
-        row = self._row_of.get(one)
-        if row is None:
-            raise error(f"unknown {what} {one!r}.{self.hint(one)}")
-        return row
+        try:
+            return self._row_of[one]
+        except KeyError:
+            raise error(f"unknown {what} {one!r}.{self.hint(one)}") from None
 
     def hint(self, one: object) -> str:
         """Say which known id is nearest; says nothing on very large tables, where the search is slow."""

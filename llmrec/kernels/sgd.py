@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.kernels.jit import kernel
+from llmrec.kernels.jit import brief_kernel, kernel
 
 __all__ = ["spread_events", "take_step", "take_steps", "warm"]
 
@@ -23,7 +23,7 @@ def _move(p: Any, q: Any, target: Any, rates: Any, shrink: Any) -> None:
         q[k] = other + rates[1, k] * (error * own - shrink * other)
 
 
-@kernel
+@brief_kernel
 def take_step(
     user: int, item: int, target: float, user_vectors: Any, item_vectors: Any, rates: Any, ridge: float
 ) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -123,20 +123,21 @@ class SGDUpdater(OnlineUpdater):
     def _settings(self, model: FactorModel) -> _Settings:
         """Return the checked parameters as the kernel reads them; remembered, for one event is no work."""
         given = (self.learning_rate, self.regularization, self.negatives, self.random_state)
-        key = (given, model.user_vectors_.shape[1], model.is_implicit)
-        known = _SETTINGS.get(model)
-        if known is None or known.key != key:
-            known = _SETTINGS[model] = self._checked(model, key)
+        # By number, for to look a weak reference up takes as long as a step.
+        number = id(model)
+        known = _SETTINGS.get(number)
+        if known is None or known.given != given or not known.fits(model):
+            known = _SETTINGS[number] = self._checked(model, given)
         return known
 
-    def _checked(self, model: FactorModel, key: Any) -> _Settings:
+    def _checked(self, model: FactorModel, given: Any) -> _Settings:
         rate = check_number("learning_rate", self.learning_rate, 0, above=True)
         ridge = check_number("regularization", self.regularization, 0)
         negatives = check_integer("negatives", self.negatives, minimum=0)
         if not isinstance(self.random_state, int):
             raise ParameterError(f"random_state must be a whole number, got {self.random_state!r}.")
         rates = np.float32(rate) * np.stack(model.learnable).astype(np.float32)
-        return _Settings(key, rates, ridge, negatives if model.is_implicit else 0)
+        return _Settings(model, given, rates, ridge, negatives if model.is_implicit else 0)
 
     def _with_negatives(self, state: OnlineState, settings: _Settings, events: Any) -> Any:
         """Put the sampled items after each event: what has been met by then is not drawn."""
@@ -157,15 +158,27 @@ class SGDUpdater(OnlineUpdater):
 class _Settings:
     """Checked parameters for one model, and the kernels."""
 
-    def __init__(self, key: Any, rates: FloatArray, ridge: float, negatives: int):
+    def __init__(self, model: FactorModel, given: Any, rates: FloatArray, ridge: float, negatives: int):
         from llmrec.kernels.sgd import take_step, take_steps
 
-        self.key = key
+        number = id(model)
+        self.model = ref(model, lambda _: _SETTINGS.pop(number, None))
+        self.vectors = model.user_vectors_
+        self.is_implicit = model.is_implicit
+        self.given = given
         self.rates = rates
         self.ridge = ridge
         self.negatives = negatives
         self.take_step = take_step
         self.take_steps = take_steps
+
+    def fits(self, model: FactorModel) -> bool:
+        """Whether the model is as it was: with the vectors that it had, or with as wide ones after growth."""
+        vectors = model.user_vectors_
+        if vectors is self.vectors:
+            return True
+        self.vectors = vectors
+        return vectors.shape[1] == self.rates.shape[1] and model.is_implicit == self.is_implicit
 
     def move(self, model: FactorModel, users: IntArray, items: IntArray, targets: FloatArray) -> None:
         """Take steps on the model's vectors: in place, or on copies where more hangs on the vectors."""
@@ -189,7 +202,7 @@ class _Settings:
         model.set_item_vectors(item_rows, q)
 
 
-_SETTINGS: WeakKeyDictionary[FactorModel, _Settings] = WeakKeyDictionary()
+_SETTINGS: dict[int, _Settings] = {}
 
 
 def _no_vectors(model: FactorModel, user_row: int, item_row: int) -> IndexError:

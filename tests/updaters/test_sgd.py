@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
+from llmrec import ALSFactorizer
 from llmrec.base import OnlineState
 from llmrec.errors import ParameterError
-from llmrec.interactions import Events
-from llmrec.updaters import SGDUpdater
+from llmrec.interactions import Events, Interactions
+from llmrec.updaters import SGDUpdater, sgd
 from tests.updaters.worlds import happened, known_world
 
 
@@ -212,3 +215,19 @@ def test_parameters_set_anew_count_from_the_next_event():
     before = model.item_vectors_.copy()
     updater.set_params(learning_rate=1e-9).update(state, events)
     np.testing.assert_allclose(model.item_vectors_, before, atol=1e-6)
+
+
+def test_settings_follow_a_model_that_is_fitted_anew_and_go_with_it():
+    known = Interactions.from_table([(u, i) for u in range(6) for i in range(8) if (u + i) % 2])
+    updater, model = SGDUpdater(negatives=0), ALSFactorizer(factors=2).fit(known)
+    updater.learn_one(OnlineState(model, known), 0, 5)
+    model.set_params(factors=3).fit(known)
+    before = model.user_vectors_[0].copy()
+    updater.learn_one(OnlineState(model, known), 0, 5)
+    assert before.shape == (3,)
+    assert (model.user_vectors_[0] != before).any()
+    number = id(model)
+    assert number in sgd._SETTINGS
+    del model
+    gc.collect()
+    assert number not in sgd._SETTINGS
