@@ -139,17 +139,20 @@ def multiply(matrix: Any, dense: FloatArray) -> FloatArray:
 
     indptr, weights = matrix.indptr.astype(np.int64, copy=False), matrix.data.astype(np.float32, copy=False)
     result = np.empty((matrix.shape[0], width), dtype=np.float32)
+    # Once for all columns: anew for each, there would be two of them for a while.
+    table = np.zeros((len(dense), LANES), dtype=np.float32)
+    out = result if width == LANES else np.empty((len(result), LANES), dtype=np.float32)
+
+    def fill(chunk: slice) -> None:
+        multiply_rows(indptr, matrix.indices, weights, table, out, chunk.start, chunk.stop)
+
+    chunks = row_chunks(indptr, _ENTRIES_AT_A_TIME)
     for first in range(0, width, LANES):
         # The kernel takes so many columns, no fewer.
         some = dense[:, first : first + LANES]
-        table = np.zeros((len(dense), LANES), dtype=np.float32)
         table[:, : some.shape[1]] = some
-        out = result if width == LANES else np.empty((len(result), LANES), dtype=np.float32)
-
-        def fill(chunk: slice, table: FloatArray = table, out: FloatArray = out) -> None:
-            multiply_rows(indptr, matrix.indices, weights, table, out, chunk.start, chunk.stop)
-
-        map_threads(fill, row_chunks(indptr, _ENTRIES_AT_A_TIME))
+        table[:, some.shape[1] :] = 0
+        map_threads(fill, chunks)
         if out is not result:
             result[:, first : first + LANES] = out[:, : some.shape[1]]
     return result

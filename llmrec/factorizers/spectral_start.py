@@ -63,6 +63,7 @@ def spectral_start(
     items *= item_scale
     # All in place: a copy of the users' vectors would be the most that a fit takes.
     users = multiply(rows.weights, items)
+    del items
     users *= user_scale
     squares, basis = np.linalg.eigh(gram(users))
     _turn(users, _powers(squares, basis, -0.5))
