@@ -31,7 +31,7 @@ _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _RATING_EXPONENT = 0.5
 _CONTENT_PRIOR = 1.0
-_LARGEST_FOR_ALS = 20_000
+_LARGEST_FOR_ALS, _FEW_EVENTS = 20_000, 2_000_000
 _LARGEST_FOR_EASE, _ENOUGH_EVENTS, _MOST_GIGABYTES = 4_000, 1_000, 0.8
 
 
@@ -66,7 +66,8 @@ def default_factorizers(
     Where the order of events says something the next one is to be foretold: by item neighbours of the latest
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
     well, the more so the sparser the events, and regressions of items on each other. Where it may be either,
-    there are views of both kinds. A large catalogue does without ALS, whose fits would take longest. Where
+    there are views of both kinds. Where a large catalogue has millions of events, and where it has sequences,
+    it does without ALS, whose fits would take longest. Where
     all ratings are above 0, a better one counts more. Of sets, where a thousand items have texts, ALS draws
     item vectors towards what these suggest: an item without events is placed by its text.
     """
@@ -74,7 +75,8 @@ def default_factorizers(
     liking = _rating_exponent(interactions)
     prior = _CONTENT_PRIOR if kind == "sets" and n_texts >= _ENOUGH_TEXTS else 0.0
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
-    als: list[Factorizer] = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_small else []
+    is_fast = is_small or (kind != "sequences" and interactions.n_events <= _FEW_EVENTS)
+    als: list[Factorizer] = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_fast else []
     of_latest = [Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules()]
     if kind == "sequences":
         return [*(als or [GraphFilter()]), *of_latest, Popularity()]

@@ -84,11 +84,14 @@ def test_where_sets_have_texts_enough_als_places_new_items_by_them(timed, n_text
     assert (als.content_prior > 0) == (n_texts == 1000 and not timed)
 
 
-@pytest.mark.parametrize("timed", [False, True])
-def test_a_large_catalogue_does_without_als(timed):
-    found = kinds(events_over(20_001, timed=timed))
-    assert ALSFactorizer not in found
-    assert GraphFilter in found
+def test_of_sequences_in_a_large_catalogue_a_graph_filter_takes_the_place_of_als():
+    assert kinds(events_over(20_001, timed=True)) == [GraphFilter, Recent, SequenceRules, Popularity]
+
+
+def test_millions_of_events_in_a_large_catalogue_do_without_als(monkeypatch):
+    assert ALSFactorizer in kinds(events_over(20_001, n_events=1000))
+    monkeypatch.setattr(defaults, "_FEW_EVENTS", 999)
+    assert ALSFactorizer not in kinds(events_over(20_001, n_events=1000))
 
 
 def names(texts):
