@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from llmrec.kernels.candidates import is_among
-from llmrec.kernels.jit import kernel
+from llmrec.kernels.jit import inlined_kernel, kernel
 from llmrec.kernels.vectors import (
     GROUP,
     OCTETS,
@@ -21,6 +21,7 @@ from llmrec.kernels.vectors import (
     has_nibble_products,
     nibble_products,
     nibble_products_of_four,
+    prefetch,
 )
 
 __all__ = ["TOGETHER", "best_of_nibbles", "encode_queries_for_nibbles", "encode_rows_in_nibbles", "warm"]
@@ -29,8 +30,11 @@ TOGETHER = 4
 """So many queries go through a group of rows together."""
 
 _ROWS_AT_A_TIME = 2048
+# Vectors that are on their way at a time.
+_AHEAD = 8
 _ROUNDING = 2.0**-20
 _LEAST_UNIT = 1e-30
+_NO_ROW = 2**31 - 1
 # Shares of the largest coordinate up to which codes reach; what lies beyond is cut off.
 _REACHES = (1.0, 0.85, 0.7)
 
@@ -200,118 +204,129 @@ def encode_queries_for_nibbles(
 
 
 @kernel
-def _exact(dense: Any, row: Any, query: Any) -> Any:
-    total = 0.0
-    for c in range(len(query)):
-        total += np.float64(dense[row, c]) * query[c]
-    return np.float32(total)
-
-
-@kernel
 def _is_before(score: Any, row: Any, other: Any, other_row: Any) -> Any:
     return score > other or (score == other and row < other_row)
 
 
+# The rows of a matrix are named by number in what follows: to cut one out takes longer than what is done to it.
+
+
+@inlined_kernel
+def _exact(dense: Any, row: Any, queries: Any, query: Any) -> Any:
+    total = 0.0
+    for c in range(queries.shape[1]):
+        total += np.float64(dense[row, c]) * queries[query, c]
+    return np.float32(total)
+
+
 @kernel
-def _sink(scores: Any, rows: Any, size: Any, score: Any, row: Any) -> None:
-    """Put an entry in place of the first of a heap whose first is the last of the list."""
+def _sink(scores: Any, rows: Any, query: Any, size: Any, score: Any, row: Any) -> None:
+    """Put an entry in place of the first of a query's heap, whose first is the last of its list."""
     place = 0
     while True:
         child = 2 * place + 1
         if child >= size:
             break
-        if child + 1 < size and _is_before(scores[child], rows[child], scores[child + 1], rows[child + 1]):
+        if child + 1 < size and _is_before(
+            scores[query, child], rows[query, child], scores[query, child + 1], rows[query, child + 1]
+        ):
             child += 1
-        if not _is_before(score, row, scores[child], rows[child]):
+        if not _is_before(score, row, scores[query, child], rows[query, child]):
             break
-        scores[place], rows[place] = scores[child], rows[child]
+        scores[query, place], rows[query, place] = scores[query, child], rows[query, child]
         place = child
-    scores[place], rows[place] = score, row
+    scores[query, place], rows[query, place] = score, row
 
 
 @kernel
-def _sort(scores: Any, rows: Any) -> Any:
-    """Turn a heap into a list, best first; return the number of entries that are rows."""
-    for size in range(len(rows) - 1, 0, -1):
-        score, row = scores[0], rows[0]
-        last, last_row = scores[size], rows[size]
-        scores[size], rows[size] = score, row
-        _sink(scores, rows, size, last, last_row)
+def _sort(scores: Any, rows: Any, query: Any) -> Any:
+    """Turn a query's heap into its list, best first; return the number of entries that are rows."""
+    for size in range(rows.shape[1] - 1, 0, -1):
+        last, last_row = scores[query, size], rows[query, size]
+        scores[query, size], rows[query, size] = scores[query, 0], rows[query, 0]
+        _sink(scores, rows, query, size, last, last_row)
     count = 0
-    while count < len(rows) and rows[count] < _NO_ROW:
+    while count < rows.shape[1] and rows[query, count] != _NO_ROW:
         count += 1
     return count
 
 
-_NO_ROW = 2**31 - 1
+@inlined_kernel
+def _fetch(dense: Any, row: Any) -> None:
+    """Ask for a vector that is scored a little later, so that several are on their way at a time."""
+    size = dense.shape[1] * 4
+    for line in range(0, size, 64):
+        prefetch(np.uintp(dense.ctypes.data + row * size + line))
 
 
-@kernel
+@inlined_kernel
 def _settle(
-    row: Any, dense: Any, query: Any, sums: Any, unwanted: Any, best_scores: Any, best_rows: Any,
-    threshold: Any,
+    rows: Any, most: Any, n_found: Any, query: Any, dense: Any, queries: Any, sums: Any, unwanted: Any,
+    ends: Any, best_scores: Any, best_rows: Any, threshold: Any,
 ) -> Any:  # fmt: skip
-    """Score a row exactly, unless it is unwanted; return the threshold, which may be higher now."""
-    at = is_among(row, unwanted, 0, len(unwanted))
-    if at < len(unwanted) and unwanted[at] == row:
-        return threshold
-    score = _exact(dense, row, query)
-    if not _is_before(score, row, best_scores[0], best_rows[0]):
-        return threshold
-    _sink(best_scores, best_rows, len(best_rows), score, row)
-    if best_rows[0] == _NO_ROW:
-        return threshold
-    low = np.float64(best_scores[0]) / sums[0] - sums[1]
-    return np.float32(low - 2 * sums[2] - _ROUNDING * abs(low))
-
-
-@kernel
-def _settle_all(
-    rows: Any, most: Any, n_found: Any, dense: Any, query: Any, sums: Any, unwanted: Any, best_scores: Any,
-    best_rows: Any, threshold: Any,
-) -> Any:  # fmt: skip
+    """Score those rows exactly that can be among the best; return the threshold, which may be higher then."""
+    n_left = 0
     for i in range(n_found):
-        if most[i] >= threshold:
-            threshold = _settle(
-                rows[i], dense, query, sums, unwanted, best_scores, best_rows, threshold
-            )
+        if most[query, i] >= threshold:
+            at = is_among(rows[query, i], unwanted, ends[query], ends[query + 1])
+            if at == ends[query + 1] or unwanted[at] != rows[query, i]:
+                rows[query, n_left], most[query, n_left] = rows[query, i], most[query, i]
+                n_left += 1
+    for i in range(min(n_left, _AHEAD)):
+        _fetch(dense, rows[query, i])
+    for i in range(n_left):
+        if i + _AHEAD < n_left:
+            _fetch(dense, rows[query, i + _AHEAD])
+        if most[query, i] >= threshold:
+            score, row = _exact(dense, rows[query, i], queries, query), rows[query, i]
+            if _is_before(score, row, best_scores[query, 0], best_rows[query, 0]):
+                _sink(best_scores, best_rows, query, best_rows.shape[1], score, row)
+                if best_rows[query, 0] != _NO_ROW:
+                    low = np.float64(best_scores[query, 0]) / sums[query, 0] - sums[query, 1]
+                    threshold = np.float32(low - 2 * sums[query, 2] - _ROUNDING * abs(low))
     return threshold
 
 
 @kernel
 def _take(
-    mask: Any, first: Any, scores: Any, scales: Any, errors: Any, factors: Any, dense: Any, query: Any,
-    sums: Any, unwanted: Any, allowed: Any, best_scores: Any, best_rows: Any, rows: Any, most: Any,
-    n_found: Any,
+    begin: Any, n_groups: Any, query: Any, scores: Any, masks: Any, scales: Any, errors: Any, factors: Any,
+    dense: Any, queries: Any, sums: Any, unwanted: Any, ends: Any, allowed: Any, best_scores: Any,
+    best_rows: Any, likely: Any, likely_most: Any, rows: Any, most: Any, n_found: Any,
 ) -> Any:  # fmt: skip
-    """Take the hits of one group: score the likely ones, and keep the others for later; return their number."""
-    threshold = factors[4]
-    while mask != 0:
-        place = first_bit(mask)
-        mask &= mask - np.uint64(1)
-        row = first + place
-        upper = scores[place] + (factors[2] * errors[row] + factors[3] * scales[row])
-        if not upper >= threshold or (len(allowed) > 0 and not allowed[row]):
-            continue
-        if scores[place] >= threshold:
-            threshold = _settle(row, dense, query, sums, unwanted, best_scores, best_rows, threshold)
-            continue
-        if n_found == len(rows):
-            threshold = _settle_all(
-                rows, most, n_found, dense, query, sums, unwanted, best_scores, best_rows, threshold
-            )
-            n_found = 0
-        rows[n_found], most[n_found] = row, upper
-        n_found += 1
-    factors[4] = threshold
+    """Take the hits of some groups: score the likely ones, keep the others; return how many are kept now."""
+    threshold, place_of_query, n_likely = factors[query, 4], query % masks.shape[1], 0
+    for group in range(n_groups):
+        mask = masks[group, place_of_query]
+        while mask != 0:
+            place = first_bit(mask)
+            mask &= mask - np.uint64(1)
+            row, score = begin + group * GROUP + place, scores[group, place_of_query, place]
+            if len(allowed) > 0 and not allowed[row]:
+                continue
+            upper = score + (factors[query, 2] * errors[row] + factors[query, 3] * scales[row])
+            if score >= threshold:
+                likely[query, n_likely], likely_most[query, n_likely] = row, upper
+                n_likely += 1
+                continue
+            if n_found == rows.shape[1]:
+                threshold = _settle(
+                    rows, most, n_found, query, dense, queries, sums, unwanted, ends, best_scores, best_rows,
+                    threshold,
+                )  # fmt: skip
+                n_found = 0
+            rows[query, n_found], most[query, n_found] = row, upper
+            n_found += 1
+    factors[query, 4] = _settle(
+        likely, likely_most, n_likely, query, dense, queries, sums, unwanted, ends, best_scores, best_rows,
+        threshold,
+    )  # fmt: skip
     return n_found
 
 
 @kernel
 def best_of_nibbles(
     codes: Any, scales: Any, errors: Any, dense: Any, queries: Any, words: Any, factors: Any, sums: Any,
-    unwanted: Any, ends: Any, allowed: Any, rows: Any, most: Any, best_scores: Any, best_rows: Any,
-    counts: Any,
+    unwanted: Any, ends: Any, allowed: Any, best_scores: Any, best_rows: Any, counts: Any,
 ) -> None:  # fmt: skip
     """Find the best rows of some queries and their exact scores, rounded to float32; equal ones by row.
 
@@ -327,42 +342,61 @@ def best_of_nibbles(
         Rows left out for query ``q``, ascending: ``unwanted[ends[q] : ends[q + 1]]``.
     allowed : ndarray of bool, shape (n_items,) or (0,)
         Rows that may come; all, if it is empty.
-    rows, most : ndarray of int32 and float32, shape (n, room)
-        Room for rows in doubt.
     best_scores, best_rows : ndarray of float32 and int32, shape (n, k)
     counts : ndarray of int64, shape (n,)
         Receives how many rows there are of each query.
     """
-    n_queries, n_octets, step = len(queries), codes.shape[1], words.shape[2]
+    n_queries, n_octets, step, n_items = len(queries), codes.shape[1], words.shape[2], len(dense)
     best_scores[:], best_rows[:], counts[:] = -np.inf, _NO_ROW, 0
-    scores, masks = np.empty((step, GROUP), np.float32), np.zeros(step, np.uint64)
-    out, hits, n_items = np.uintp(scores.ctypes.data), np.uintp(masks.ctypes.data), len(dense)
-    for begin in range(0, n_items, _ROWS_AT_A_TIME):
-        end = min(begin + _ROWS_AT_A_TIME, n_items)
+    most_groups = _ROWS_AT_A_TIME // GROUP
+    scores, masks = np.empty((most_groups, step, GROUP), np.float32), np.zeros((most_groups, step), np.uint64)
+    rows, most = np.empty((n_queries, _ROWS_AT_A_TIME), np.int32), np.empty(
+        (n_queries, _ROWS_AT_A_TIME), np.float32
+    )
+    likely, likely_most = np.empty_like(rows), np.empty_like(most)
+    begin, n_groups = 0, 1
+    while begin < n_items:
+        n_groups = min(n_groups, -(-(n_items - begin) // GROUP))
         for query in range(0, n_queries, step):
-            asked = np.uintp(words.ctypes.data + query * n_octets * 8)
-            factor = np.uintp(factors.ctypes.data + query * 20)
-            for first in range(begin, end, GROUP):
-                here = np.uintp(codes.ctypes.data + first * n_octets * 4)
-                scale, error = np.uintp(scales.ctypes.data + first * 4), np.uintp(errors.ctypes.data + first * 4)
-                if step == 1:
-                    nibble_products(here, asked, n_octets // OCTETS, factor, scale, error, out, hits)
-                else:
-                    nibble_products_of_four(here, asked, n_octets // OCTETS, factor, scale, error, out, hits)
-                for one in range(min(step, n_queries - query)):
-                    if masks[one] != 0:
-                        own = query + one
-                        counts[own] = _take(
-                            masks[one], first, scores[one], scales, errors, factors[own], dense, queries[own],
-                            sums[own], unwanted[ends[own] : ends[own + 1]], allowed, best_scores[own],
-                            best_rows[own], rows[own], most[own], counts[own],
-                        )  # fmt: skip
+            _scan(
+                codes, scales, errors, begin // GROUP, n_groups, words, factors, query, scores, masks,
+            )  # fmt: skip
+            for own in range(query, min(query + step, n_queries)):
+                counts[own] = _take(
+                    begin, n_groups, own, scores, masks, scales, errors, factors, dense, queries, sums,
+                    unwanted, ends, allowed, best_scores, best_rows, likely, likely_most, rows, most,
+                    counts[own],
+                )  # fmt: skip
+        begin += n_groups * GROUP
+        # Few rows at first, for there is no threshold yet.
+        n_groups = min(2 * n_groups, most_groups)
     for own in range(n_queries):
-        _settle_all(
-            rows[own], most[own], counts[own], dense, queries[own], sums[own],
-            unwanted[ends[own] : ends[own + 1]], best_scores[own], best_rows[own], factors[own, 4],
+        _settle(
+            rows, most, counts[own], own, dense, queries, sums, unwanted, ends, best_scores, best_rows,
+            factors[own, 4],
         )  # fmt: skip
-        counts[own] = _sort(best_scores[own], best_rows[own])
+        counts[own] = _sort(best_scores, best_rows, own)
+
+
+@inlined_kernel
+def _scan(
+    codes: Any, scales: Any, errors: Any, first: Any, n_groups: Any, words: Any, factors: Any, query: Any,
+    scores: Any, masks: Any,
+) -> None:  # fmt: skip
+    """Bound the scores of some groups for as many queries as go together, without a branch on any of them."""
+    n_octets, step = codes.shape[1], words.shape[2]
+    asked = np.uintp(words.ctypes.data + query * n_octets * 8)
+    factor = np.uintp(factors.ctypes.data + query * 20)
+    for group in range(n_groups):
+        here = np.uintp(codes.ctypes.data + (first + group) * GROUP * n_octets * 4)
+        scale = np.uintp(scales.ctypes.data + (first + group) * GROUP * 4)
+        error = np.uintp(errors.ctypes.data + (first + group) * GROUP * 4)
+        out = np.uintp(scores.ctypes.data + group * step * GROUP * 4)
+        hits = np.uintp(masks.ctypes.data + group * step * 8)
+        if step == 1:
+            nibble_products(here, asked, n_octets // OCTETS, factor, scale, error, out, hits)
+        else:
+            nibble_products_of_four(here, asked, n_octets // OCTETS, factor, scale, error, out, hits)
 
 
 def warm() -> None:
@@ -377,8 +411,7 @@ def warm() -> None:
     factors, sums = np.empty((TOGETHER, 5), np.float32), np.empty((4, 3))
     encode_queries_for_nibbles(queries, np.zeros(4), order, signs, blocks, 1.0, words, factors, sums)
     nothing, everything, ends = np.empty(0, np.int32), np.empty(0, np.bool_), np.zeros(5, np.int64)
-    some, found = np.empty((2, 4, 4), np.int32), np.empty((2, 4, 4), np.float32)
     best_of_nibbles(
-        codes, *scales, vectors, queries, words, factors, sums, nothing, ends, everything, some[0], found[0],
-        found[1], some[1], np.empty(4, np.int64),
+        codes, *scales, vectors, queries, words, factors, sums, nothing, ends, everything,
+        np.empty((4, 2), np.float32), np.empty((4, 2), np.int32), np.empty(4, np.int64),
     )  # fmt: skip

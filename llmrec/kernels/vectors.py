@@ -27,6 +27,7 @@ __all__ = [
     "has_vnni",
     "nibble_products",
     "nibble_products_of_four",
+    "prefetch",
     "reached",
 ]
 
@@ -296,12 +297,15 @@ def _joined(builder: Any, front: Any, back: Any) -> Any:
 
 def _prefetch(builder: Any, address: Any) -> None:
     """Ask for the bytes that a later round reads: the processor looks ahead less far."""
+    for line in range(0, GROUP * 4, 64):
+        _ask(builder, builder.add(address, ir.Constant(_LONG, _AHEAD + line)))
+
+
+def _ask(builder: Any, address: Any) -> None:
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     ask = _function(builder, "llvm.prefetch.p0", kind)
-    for line in range(0, GROUP * 4, 64):
-        place = builder.inttoptr(builder.add(address, ir.Constant(_LONG, _AHEAD + line)), byte)
-        builder.call(ask, [place, number(0), number(3), number(1)])
+    builder.call(ask, [builder.inttoptr(address, byte), number(0), number(3), number(1)])
 
 
 def _four_halves(builder: Any, address: Any, offset: int) -> Any:
@@ -444,6 +448,17 @@ def reached(typing: Any, scores: Any, scales: Any, slack: Any, threshold: Any) -
         return _mask_of(builder, most, threshold)
 
     return types.uint64(types.uintp, types.uintp, types.float32, types.float32), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, address: Any) -> Any:
+    """Ask for the 64 bytes around an address, to be read later."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _ask(builder, arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]

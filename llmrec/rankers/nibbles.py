@@ -28,7 +28,6 @@ DoubleArray = npt.NDArray[np.float64]
 
 _STEP = 8 * OCTETS
 _SAMPLE = 65_536
-_ROOM = 2048
 
 
 class NibbleCodes(Codes):
@@ -98,11 +97,10 @@ class NibbleCodes(Codes):
         np.cumsum([len(one) for one in unwanted], out=ends[1:])
         joined = unwanted[0] if n_queries == 1 else np.concatenate(unwanted)
         rows, scores = np.empty((n_queries, k), dtype=np.int32), np.empty((n_queries, k), dtype=np.float32)
-        doubtful = np.empty((n_queries, _ROOM), dtype=np.int32)
-        most, counts = np.empty(doubtful.shape, dtype=np.float32), np.empty(n_queries, dtype=np.int64)
+        counts = np.empty(n_queries, dtype=np.int64)
         best_of_nibbles(
             self.codes, self.scales, self.errors, vectors, queries, words, factors, sums, joined, ends, allowed,
-            doubtful, most, scores, rows, counts,
+            scores, rows, counts,
         )  # fmt: skip
         ordered = zip(rows, scores, counts.tolist(), strict=True)
         return [(own[:count], its_scores[:count]) for own, its_scores, count in ordered]
