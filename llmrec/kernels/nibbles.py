@@ -24,11 +24,10 @@ from llmrec.kernels.vectors import (
     prefetch,
 )
 
-__all__ = ["TOGETHER", "best_of_nibbles", "encode_queries_for_nibbles", "encode_rows_in_nibbles", "warm"]
+__all__ = ["best_of_nibbles", "encode_queries_for_nibbles", "encode_rows_in_nibbles", "warm"]
 
-TOGETHER = 4
-"""So many queries go through a group of rows together."""
-
+# So many queries go through a group of rows together.
+_TOGETHER = 4
 _ROWS_AT_A_TIME = 2048
 # Vectors that are on their way at a time.
 _AHEAD = 8
@@ -324,30 +323,44 @@ def _take(
 
 
 @kernel
+def _order(rows: Any, start: Any, end: Any) -> None:
+    """Sort a part of some rows in place; most are in order already."""
+    for place in range(start + 1, end):
+        if rows[place] < rows[place - 1]:
+            rows[start:end].sort()
+            return
+
+
+@kernel
 def best_of_nibbles(
-    codes: Any, scales: Any, errors: Any, dense: Any, queries: Any, words: Any, factors: Any, sums: Any,
-    unwanted: Any, ends: Any, allowed: Any, best_scores: Any, best_rows: Any, counts: Any,
-) -> None:  # fmt: skip
+    codes: Any, scales: Any, errors: Any, centre: Any, order: Any, signs: Any, blocks: Any, longest: Any,
+    dense: Any, queries: Any, unwanted: Any, ends: Any, allowed: Any, best_scores: Any, best_rows: Any,
+) -> Any:  # fmt: skip
     """Find the best rows of some queries and their exact scores, rounded to float32; equal ones by row.
+
+    Returned is how many rows there are of each query, ``(n,)``.
 
     Parameters
     ----------
-    codes, scales, errors
-        As :func:`encode_rows_in_nibbles` writes them; scales are nan past the items.
+    codes, scales, errors, centre, order, signs, blocks, longest
+        As :func:`encode_rows_in_nibbles` takes, writes or returns them; scales are nan past the items.
     dense : ndarray of float32, shape (n_items, dim)
     queries : ndarray of float64, shape (n, dim)
-    words, factors, sums
-        As :func:`encode_queries_for_nibbles` writes them, for one query or by fours.
     unwanted : ndarray of int32
-        Rows left out for query ``q``, ascending: ``unwanted[ends[q] : ends[q + 1]]``.
+        Rows left out for query ``q``: ``unwanted[ends[q] : ends[q + 1]]``; put in order here.
     allowed : ndarray of bool, shape (n_items,) or (0,)
         Rows that may come; all, if it is empty.
     best_scores, best_rows : ndarray of float32 and int32, shape (n, k)
-    counts : ndarray of int64, shape (n,)
-        Receives how many rows there are of each query.
     """
-    n_queries, n_octets, step, n_items = len(queries), codes.shape[1], words.shape[2], len(dense)
-    best_scores[:], best_rows[:], counts[:] = -np.inf, _NO_ROW, 0
+    n_queries, n_items = len(queries), len(dense)
+    step = _TOGETHER if 2 * n_queries > _TOGETHER else 1
+    n_tuples = -(-n_queries // step)
+    words = np.zeros((n_tuples, codes.shape[1], step, 2, 4), np.int8)
+    factors, sums = np.empty((n_tuples * step, 5), np.float32), np.empty((n_queries, 3))
+    encode_queries_for_nibbles(queries, centre, order, signs, blocks, longest, words, factors, sums)
+    for query in range(n_queries):
+        _order(unwanted, ends[query], ends[query + 1])
+    best_scores[:], best_rows[:], counts = -np.inf, _NO_ROW, np.zeros(n_queries, np.int64)
     most_groups = _ROWS_AT_A_TIME // GROUP
     scores, masks = np.empty((most_groups, step, GROUP), np.float32), np.zeros((most_groups, step), np.uint64)
     rows, most = np.empty((n_queries, _ROWS_AT_A_TIME), np.int32), np.empty(
@@ -376,6 +389,7 @@ def best_of_nibbles(
             factors[own, 4],
         )  # fmt: skip
         counts[own] = _sort(best_scores, best_rows, own)
+    return counts
 
 
 @inlined_kernel
@@ -407,11 +421,8 @@ def warm() -> None:
     codes, scales = np.zeros((1, OCTETS, GROUP, 4), np.uint8), np.full((2, GROUP), np.nan, np.float32)
     order, signs, blocks = np.arange(8 * OCTETS), np.ones(8 * OCTETS), np.array([8 * OCTETS])
     encode_rows_in_nibbles(vectors, rows, np.zeros(4), order, signs, blocks, codes, *scales)
-    queries, words = np.eye(4), np.zeros((1, OCTETS, TOGETHER, 2, 4), np.int8)
-    factors, sums = np.empty((TOGETHER, 5), np.float32), np.empty((4, 3))
-    encode_queries_for_nibbles(queries, np.zeros(4), order, signs, blocks, 1.0, words, factors, sums)
     nothing, everything, ends = np.empty(0, np.int32), np.empty(0, np.bool_), np.zeros(5, np.int64)
     best_of_nibbles(
-        codes, *scales, vectors, queries, words, factors, sums, nothing, ends, everything,
-        np.empty((4, 2), np.float32), np.empty((4, 2), np.int32), np.empty(4, np.int64),
+        codes, *scales, np.zeros(4), order, signs, blocks, 1.0, vectors, np.eye(4), nothing, ends, everything,
+        np.empty((4, 2), np.float32), np.empty((4, 2), np.int32),
     )  # fmt: skip

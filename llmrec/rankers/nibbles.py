@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from llmrec.kernels.nibbles import (
-    TOGETHER,
-    best_of_nibbles,
-    encode_queries_for_nibbles,
-    encode_rows_in_nibbles,
-)
+from llmrec.kernels.nibbles import best_of_nibbles, encode_rows_in_nibbles
 from llmrec.kernels.vectors import GROUP, OCTETS
 from llmrec.rankers.codes import Codes
 from llmrec.vectors import grown
@@ -84,23 +79,18 @@ class NibbleCodes(Codes):
         allowed: BoolArray,
         k: int,
     ) -> list[tuple[IntArray, FloatArray]]:
-        """Return the best ``k`` rows and scores of each query, ``(n, dim)``; ``unwanted`` is ascending."""
+        """Return the best ``k`` rows and scores of each query, ``(n, dim)``."""
         n_queries = len(queries)
-        step = TOGETHER if 2 * n_queries > TOGETHER else 1
-        n_tuples = -(-n_queries // step)
-        words = np.zeros((n_tuples, self.codes.shape[1], step, 2, 4), dtype=np.int8)
-        factors, sums = np.empty((n_tuples * step, 5), dtype=np.float32), np.empty((n_queries, 3))
-        encode_queries_for_nibbles(
-            queries, self.centre, self.order, self.signs, self.blocks, self.longest, words, factors, sums
-        )
-        ends = np.zeros(n_queries + 1, dtype=np.int64)
-        np.cumsum([len(one) for one in unwanted], out=ends[1:])
-        joined = unwanted[0] if n_queries == 1 else np.concatenate(unwanted)
+        if n_queries == 1:
+            joined, ends = np.array(unwanted[0], dtype=np.int32), np.array([0, len(unwanted[0])])
+        else:
+            joined = np.concatenate(unwanted, dtype=np.int32, casting="unsafe")
+            ends = np.zeros(n_queries + 1, dtype=np.int64)
+            np.cumsum([len(one) for one in unwanted], out=ends[1:])
         rows, scores = np.empty((n_queries, k), dtype=np.int32), np.empty((n_queries, k), dtype=np.float32)
-        counts = np.empty(n_queries, dtype=np.int64)
-        best_of_nibbles(
-            self.codes, self.scales, self.errors, vectors, queries, words, factors, sums, joined, ends, allowed,
-            scores, rows, counts,
+        counts = best_of_nibbles(
+            self.codes, self.scales, self.errors, self.centre, self.order, self.signs, self.blocks,
+            self.longest, vectors, queries, joined, ends, allowed, scores, rows,
         )  # fmt: skip
         ordered = zip(rows, scores, counts.tolist(), strict=True)
         return [(own[:count], its_scores[:count]) for own, its_scores, count in ordered]

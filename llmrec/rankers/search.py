@@ -151,7 +151,9 @@ class ItemSearch:
         ``allowed`` is ascending, without repeats and within the catalogue.
         """
         n_queries, n_items = queries.shape[0], self.items.shape[0]
-        unwanted = [_NOTHING] * n_queries if exclude is None else [_ordered(one) for one in exclude]
+        # Half bytes order them on the way.
+        ordered = np.asarray if isinstance(self.codes, NibbleCodes) else _ordered
+        unwanted = [_NOTHING] * n_queries if exclude is None else [ordered(one) for one in exclude]
         asked = _Asked(*_parts(queries, self.dense.shape[1]), k, unwanted, _EVERYTHING)
         safe = self.codes.is_safe and self.longest_thin < _HUGE
         if allowed is not None and (len(allowed) * _FEW_ALLOWED <= n_items or not safe):
@@ -178,7 +180,9 @@ class ItemSearch:
         codes = self.codes
         if isinstance(codes, NibbleCodes):
             lists = codes.best(self.dense, asked.dense, asked.unwanted, asked.allowed, asked.k)
-            check_range(max((float(scores[0]) for _, scores in lists if len(scores)), default=-np.inf))
+            for _, scores in lists:
+                if len(scores):
+                    check_range(float(scores[0]))
             return lists
         if len(asked.dense) == 1 and isinstance(codes, ByteCodes) and self.postings is None:
             room = max(2 * asked.k + _FEW_CANDIDATES, _LEAST_ROOM)
@@ -324,6 +328,8 @@ def _ordered(rows: IntArray) -> IntArray:
 
 def _parts(queries: Matrix, n_dense: int) -> tuple[DoubleArray, list[tuple[IntArray, FloatArray]] | None]:
     """Return the dense part in float64, and each query's entries in the sparse part, by column."""
+    if n_dense and isinstance(queries, np.ndarray):
+        return queries.astype(np.float64), None
     if isinstance(queries, JoinedVectors):
         return queries.dense.astype(np.float64), _entries(queries.sparse)
     if n_dense:
