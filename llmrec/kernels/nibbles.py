@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.kernels.candidates import is_among
+from llmrec.kernels.candidates import place_among
 from llmrec.kernels.jit import inlined_kernel, kernel
 from llmrec.kernels.vectors import (
     GROUP,
@@ -207,7 +207,7 @@ def _is_before(score: Any, row: Any, other: Any, other_row: Any) -> Any:
     return score > other or (score == other and row < other_row)
 
 
-# The rows of a matrix are named by number in what follows: to cut one out takes longer than what is done to it.
+# What follows names the rows of a matrix by number: to cut one out takes longer than what is done to it.
 
 
 @inlined_kernel
@@ -267,7 +267,7 @@ def _settle(
     n_left = 0
     for i in range(n_found):
         if most[query, i] >= threshold:
-            at = is_among(rows[query, i], unwanted, ends[query], ends[query + 1])
+            at = place_among(rows[query, i], unwanted, ends[query], ends[query + 1])
             if at == ends[query + 1] or unwanted[at] != rows[query, i]:
                 rows[query, n_left], most[query, n_left] = rows[query, i], most[query, i]
                 n_left += 1
@@ -363,8 +363,9 @@ def best_of_nibbles(
     best_scores[:], best_rows[:], counts = -np.inf, _NO_ROW, np.zeros(n_queries, np.int64)
     most_groups = _ROWS_AT_A_TIME // GROUP
     scores, masks = np.empty((most_groups, step, GROUP), np.float32), np.zeros((most_groups, step), np.uint64)
-    rows, most = np.empty((n_queries, _ROWS_AT_A_TIME), np.int32), np.empty(
-        (n_queries, _ROWS_AT_A_TIME), np.float32
+    rows, most = (
+        np.empty((n_queries, _ROWS_AT_A_TIME), np.int32),
+        np.empty((n_queries, _ROWS_AT_A_TIME), np.float32),
     )
     likely, likely_most = np.empty_like(rows), np.empty_like(most)
     begin, n_groups = 0, 1
@@ -420,9 +421,9 @@ def warm() -> None:
     vectors, rows = np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32)
     codes, scales = np.zeros((1, OCTETS, GROUP, 4), np.uint8), np.full((2, GROUP), np.nan, np.float32)
     order, signs, blocks = np.arange(8 * OCTETS), np.ones(8 * OCTETS), np.array([8 * OCTETS])
-    encode_rows_in_nibbles(vectors, rows, np.zeros(4), order, signs, blocks, codes, *scales)
+    encode_rows_in_nibbles(vectors, rows, np.zeros(4), order, signs, blocks, codes, scales[0], scales[1])
     nothing, everything, ends = np.empty(0, np.int32), np.empty(0, np.bool_), np.zeros(5, np.int64)
     best_of_nibbles(
-        codes, *scales, np.zeros(4), order, signs, blocks, 1.0, vectors, np.eye(4), nothing, ends, everything,
-        np.empty((4, 2), np.float32), np.empty((4, 2), np.int32),
+        codes, scales[0], scales[1], np.zeros(4), order, signs, blocks, 1.0, vectors, np.eye(4), nothing,
+        ends, everything, np.empty((4, 2), np.float32), np.empty((4, 2), np.int32),
     )  # fmt: skip

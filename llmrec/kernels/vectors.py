@@ -252,9 +252,7 @@ def _nibble_step(
     builder: Any, codes: Any, words: Any, first: int, n_queries: int, counter: Any, running: list[Any]
 ) -> list[Any]:
     """Add the products of 32 columns to the sums; in sixteen bits, those of no more would fit."""
-    multiply = _function(
-        builder, "llvm.x86.avx2.pmadd.ub.sw", ir.FunctionType(_HALVES, [_BYTES, _BYTES])
-    )
+    multiply = _function(builder, "llvm.x86.avx2.pmadd.ub.sw", ir.FunctionType(_HALVES, [_BYTES, _BYTES]))
     widen = _function(builder, "llvm.x86.avx2.pmadd.wd", ir.FunctionType(_EIGHT_INTS, [_HALVES, _HALVES]))
     low = ir.Constant(_BYTES, [15] * 32)
     n_registers = _NARROW // n_queries

@@ -40,6 +40,9 @@ _TIES = 2.0**-22
 _HUGE = 1e30
 
 _FEW_CANDIDATES = 64
+# On vectors without any pattern, half bytes are 1.4 times as fast as bytes at 128 columns, as fast at 256 and
+# half as fast at 512. On those of texts, single queries are faster by them throughout.
+_WIDEST_NIBBLES = 256
 
 _scratch = threading.local()
 # In place of a sparse part, where there is none.
@@ -303,10 +306,11 @@ class ItemSearch:
 def codes_of(vectors: FloatArray, is_alone: bool) -> NibbleCodes | BoundedCodes:
     """Return the fastest form that the processor has instructions for; ``is_alone`` without a sparse part.
 
-    Scores in half bytes are too rough to be added to others: too many rows would stay in doubt.
+    Scores in half bytes are too rough to be added to others, and in many columns, where the lengths of errors
+    grow beside the spread of scores: too many rows would stay in doubt.
     """
     n_columns = vectors.shape[1]
-    if is_alone and n_columns and has_nibble_products():
+    if is_alone and 0 < n_columns <= _WIDEST_NIBBLES and has_nibble_products():
         return NibbleCodes(vectors)
     return ByteCodes(vectors) if n_columns and has_byte_products(n_columns) else FloatCodes(vectors)
 
