@@ -36,7 +36,7 @@ class NibbleCodes(Codes):
     with the error :math:`e_q` of the query, whose coordinates are whole bytes, beside rounding. Rows that
     could be among the best within that are scored exactly.
 
-    The rotation spreads what a few columns hold over all of them: on vectors of texts, it leaves a seventh of
+    The rotation spreads what a few columns hold over all of them: on vectors of texts, it leaves a quarter of
     the rows in doubt that unrotated half bytes leave. Columns are padded to a multiple of 32.
 
     Parameters
