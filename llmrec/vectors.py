@@ -115,10 +115,10 @@ def _empty_csr(shape: tuple[int, int]) -> Any:
 
 def copied(vectors: Matrix) -> Matrix:
     """Return a copy that shares no memory."""
+    if isinstance(vectors, np.ndarray):
+        return vectors.copy()
     if isinstance(vectors, JoinedVectors):
         return JoinedVectors(vectors.dense.copy(), cast(Any, copied(vectors.sparse)))
-    if not sparse.issparse(vectors):
-        return vectors.copy()
     return csr_of(vectors.data.copy(), vectors.indices.copy(), vectors.indptr.copy(), vectors.shape)
 
 
