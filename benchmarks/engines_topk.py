@@ -5,7 +5,7 @@ the texts in the folders of ``--data`` (default: the variable LLMREC_DATA), each
 has a column ``text`` or ``title``. More items than texts are blends of two texts' vectors with noise, by
 seed. Queries are such vectors, too; each leaves out 100 items, every other one of its best 200.
 
-``--parts graph`` sets HNSWRanker beside DotRanker on the largest catalogue: how long it takes to build and
+``--parts graph`` sets HNSWRanker beside DotRanker on each catalogue: how long it takes to build and
 how much memory it adds, queries that leave out items or may get some only, how many of the best 10 it
 finds, and updates. `timing.py` says how to make the environment for the peers, which are left out where they
 are missing.
@@ -378,7 +378,8 @@ def main():
     rows = []
     with threadpool_limits(1):
         if "graph" in options.parts:
-            rows += graph(vectors, max(options.items), options.repeats, options.queries)
+            for n_items in options.items:
+                rows += graph(vectors, n_items, options.repeats, options.queries)
         if "exact" in options.parts:
             rows += exact(vectors, options)
     report("top-k", rows, options.json, ("torch", "implicit", "faiss-cpu", "usearch"))

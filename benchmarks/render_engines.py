@@ -24,12 +24,12 @@ requests and of top-k whose file does not end in ``avx2`` or ``graph``, are of o
 older: requests have become shorter since. All others are of one without, where the scan of bytes, fold-in and
 gradient steps are slower by half or more; so are the peers, but less.
 
-The tables of the ranking alone and of losses on small data, neighbours of five million events and the search
-through a graph were measured while a dozen other processes ran, those of losses and fold-in on ml1m, of
-requests and of events beside one other: read their CPU times, not the wall. On ml20m the ranking was
-followed for 3 sweeps, when the peers had not yet reached their best. The table of sweeps, with memory in it,
-is from before ALS started from rough singular vectors. The graph was measured before lists of few allowed
-items came from an exact scan there, too."""
+The tables of the ranking alone and of losses on small data and neighbours of five million events were
+measured while a dozen other processes ran, the search through a graph beside three others (its queries at a
+million items beside one), those of losses and fold-in on ml1m, of requests and of events beside one: read
+their CPU times, not the wall. On ml20m the ranking was followed for 3 sweeps, when the peers had not yet
+reached their best. The table of sweeps, with memory in it, is from before ALS started from rough singular
+vectors, requests without AVX-512 from before dense vectors were scanned as half bytes."""
 
 
 def section(measured: dict[str, Any]) -> str:

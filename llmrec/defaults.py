@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from llmrec.base import Factorizer
 from llmrec.encoders import TfidfEncoder
-from llmrec.event_order import histories_are_sequences
+from llmrec.event_order import HistoryKind, history_kind
 from llmrec.factorizers import (
     EASE,
     ALSFactorizer,
@@ -31,7 +31,7 @@ _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _RATING_EXPONENT = 0.5
 _CONTENT_PRIOR = 1.0
-_LARGEST_FOR_ALS = 20_000
+_LARGEST_FOR_ALS, _FEW_EVENTS = 20_000, 2_000_000
 _LARGEST_FOR_EASE, _ENOUGH_EVENTS, _MOST_GIGABYTES = 4_000, 1_000, 0.8
 
 
@@ -58,24 +58,30 @@ def _are_lists(texts: Sequence[str]) -> bool:
     return sum(len(entry.split()) for entry in entries) <= _WORDS_A_TAG * len(entries)
 
 
-def default_factorizers(interactions: Interactions, *, n_texts: int = 0) -> list[Factorizer]:
+def default_factorizers(
+    interactions: Interactions, *, n_texts: int = 0, histories: HistoryKind | None = None
+) -> list[Factorizer]:
     """Return the views of behaviour: of sequences those that know what comes next, of sets those that do not.
 
     Where the order of events says something the next one is to be foretold: by item neighbours of the latest
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
-    well, the more so the sparser the events, and regressions of items on each other. A large catalogue does
-    without ALS, whose fits would take longest. Where all ratings are above 0, a better one counts more.
-    Of sets, where a thousand items have texts, ALS draws item vectors towards what these suggest: an item
-    without events is placed by its text.
+    well, the more so the sparser the events, and regressions of items on each other. Where it may be either,
+    there are views of both kinds. Where a large catalogue has millions of events, and where it has sequences,
+    it does without ALS, whose fits would take longest. Where
+    all ratings are above 0, a better one counts more. Of sets, where a thousand items have texts, ALS draws
+    item vectors towards what these suggest: an item without events is placed by its text.
     """
-    is_small = interactions.n_items <= _LARGEST_FOR_ALS
+    kind = histories or history_kind(interactions)
     liking = _rating_exponent(interactions)
-    if not histories_are_sequences(interactions):
-        prior = _CONTENT_PRIOR if n_texts >= _ENOUGH_TEXTS else 0.0
-        als = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_small else []
-        return [*als, _regression(interactions, liking), GraphFilter(), Popularity()]
-    behaviour = ALSFactorizer(rating_exponent=liking) if is_small else GraphFilter()
-    return [behaviour, Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(), Popularity()]
+    prior = _CONTENT_PRIOR if kind == "sets" and n_texts >= _ENOUGH_TEXTS else 0.0
+    is_small = interactions.n_items <= _LARGEST_FOR_ALS
+    is_fast = is_small or (kind != "sequences" and interactions.n_events <= _FEW_EVENTS)
+    als: list[Factorizer] = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_fast else []
+    of_latest = [Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules()]
+    if kind == "sequences":
+        return [*(als or [GraphFilter()]), *of_latest, Popularity()]
+    of_sets = [*als, _regression(interactions, liking), GraphFilter()]
+    return [*of_sets, *(of_latest if kind == "either" else []), Popularity()]
 
 
 def _regression(interactions: Interactions, liking: float) -> Factorizer:

@@ -1,13 +1,17 @@
-"""Whether the order of events says anything, so that histories are sequences rather than sets."""
+"""Whether the order of events says anything: whether histories are sequences, sets, or may be either."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from llmrec.interactions import Interactions
 
-__all__ = ["histories_are_sequences"]
+__all__ = ["HistoryKind", "history_kind"]
+
+HistoryKind = Literal["sequences", "sets", "either"]
 
 _MIN_REPEATED = 100
 _LEAST_EXCESS, _MOST_EXCESS = 0.2, 0.97
@@ -16,28 +20,32 @@ _LONGEST_EXPECTED = 64
 _AT_A_TIME = 1 << 20
 
 
-def histories_are_sequences(interactions: Interactions) -> bool:
+def history_kind(interactions: Interactions) -> HistoryKind:
     """Return whether the events of a history stand in the order in which they happened.
 
     The events themselves tell: of two items that often follow one another, one mostly comes first. Where
     either does so as often as chance would have it, the order says nothing: whoever rates a hundred films in
     one sitting takes them as the page shows them. Nor does it where one always comes first, as in a table
-    without times that is sorted by item. Events too few to tell are in order if they have times.
+    without times that is sorted by item. Such histories are sets, and ``"either"`` if they have times: films
+    of one page are rated together in whatever order, so the latest may still tell the next. Events too few
+    to tell are in order if they have times.
 
     Examples
     --------
-    >>> histories_are_sequences(Interactions.from_table([("ann", "tea"), ("ann", "jam")]))
-    False
-    >>> histories_are_sequences(Interactions.from_table([("ann", "tea", 1.0, 0.0)]))
-    True
+    >>> history_kind(Interactions.from_table([("ann", "tea"), ("ann", "jam")]))
+    'sets'
+    >>> history_kind(Interactions.from_table([("ann", "tea", 1.0, 0.0)]))
+    'sequences'
     """
     is_timed = interactions.events.timestamps is not None
     forward, both = _directions(interactions)
     if both.sum() < _MIN_REPEATED:
-        return is_timed
+        return "sequences" if is_timed else "sets"
     by_chance = _expected_majority(both).sum()
     excess = (np.maximum(forward, both - forward).sum() - by_chance) / max(both.sum() - by_chance, 1e-9)
-    return bool(excess >= _LEAST_TIMED if is_timed else _LEAST_EXCESS <= excess <= _MOST_EXCESS)
+    if is_timed:
+        return "sequences" if excess >= _LEAST_TIMED else "either"
+    return "sequences" if _LEAST_EXCESS <= excess <= _MOST_EXCESS else "sets"
 
 
 def _directions(interactions: Interactions) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec.base import BoolArray, IntArray
-from llmrec.event_order import histories_are_sequences
+from llmrec.event_order import HistoryKind
 from llmrec.interactions import Histories, Interactions
 
 __all__ = ["HoldOut", "hold_out"]
@@ -42,8 +42,8 @@ class HoldOut:
     parts: npt.NDArray[np.int64]
 
 
-def hold_out(interactions: Interactions) -> HoldOut | None:
-    """Split off the later events: those of the last tenth of the time if enough known users have some.
+def hold_out(interactions: Interactions, histories: HistoryKind) -> HoldOut | None:
+    """Split off the later events: of sequences those of the last tenth of the time, if users enough have any.
 
     Where most users come once and do all in one sitting, a moment in time divides users rather than
     histories; then the last tenth of each history, at least one event, is split off. Where histories are
@@ -51,7 +51,7 @@ def hold_out(interactions: Interactions) -> HoldOut | None:
     half the tenth that comes last as the events were given, which matters where they are sorted by something.
     Returns None where no user has three events.
     """
-    is_ordered = histories_are_sequences(interactions)
+    is_ordered = histories == "sequences"
     by_moment = _last_events(interactions) if is_ordered else None
     drawn = np.zeros(interactions.n_users, dtype=np.bool_)
     if by_moment is not None and len(_known_users(interactions, by_moment)) >= _MIN_KNOWN_USERS:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Ma
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 from sklearn.base import clone
@@ -36,9 +36,10 @@ from llmrec.errors import (
     UnknownUserError,
     nearest,
 )
+from llmrec.event_order import HistoryKind, history_kind
 from llmrec.explanation import Explanation, explain, explain_popular
 from llmrec.factorizers import Popularity, Recent
-from llmrec.holdout import hold_out
+from llmrec.holdout import HoldOut, hold_out
 from llmrec.interactions import Histories, Interactions
 from llmrec.live_model import LiveModel
 from llmrec.progress import progress_bar
@@ -87,9 +88,13 @@ class Recommender(Component):
         latent topics by the ridge metric. None leaves texts unread.
     factorizer : Factorizer, str, list of these, or None, default "auto"
         What reads behaviour. ``"auto"`` is ALS, item neighbours, a graph filter and popularity, and EASE for
-        a small catalogue; where the order of events says something, the neighbours are those of the latest
-        events, and rules for what tends to follow them take the place of the filter. None leaves events
-        unread, but for the profiles of the text views.
+        a small catalogue; where histories are sequences, the neighbours are those of the latest events, and
+        rules for what tends to follow them take the place of the filter. None leaves events unread, but for
+        the profiles of the text views.
+    histories : {"auto", "sequences", "sets"}, default "auto"
+        What ``"auto"`` views are chosen and weights are learned for: what a user does next, or what is
+        missing from all that they did, whenever that was. By default the events tell. Where they have times
+        but no clear order, the weights serve both; whoever knows better gains by saying so.
     fuser : Fuser or str, default "learned"
     ranker : Ranker or str, default "dot"
     updater : OnlineUpdater, str or None, default "fold-in"
@@ -142,6 +147,7 @@ class Recommender(Component):
         *,
         encoder: Any = "auto",
         factorizer: Any = "auto",
+        histories: str = "auto",
         fuser: Any = "learned",
         ranker: Any = "dot",
         updater: Any = "fold-in",
@@ -152,6 +158,7 @@ class Recommender(Component):
     ):
         self.encoder = encoder
         self.factorizer = factorizer
+        self.histories = histories
         self.fuser = fuser
         self.ranker = ranker
         self.updater = updater
@@ -182,6 +189,7 @@ class Recommender(Component):
         MissingColumnError, DataError
             If a table cannot be learned from. The recommender stays what it was before.
         """
+        check_choice("histories", self.histories, ("auto", "sequences", "sets"))
         check_choice("unknown_users", self.unknown_users, ("popular", "raise"))
         check_choice("unknown_items", self.unknown_items, ("warn", "raise", "ignore"))
         with thread_limit(self.n_jobs):
@@ -204,12 +212,14 @@ class Recommender(Component):
         texts = self._fit_texts(encoders, interactions, described) if encoders else []
         # Once, so that the views that the fuser tries are those it will join.
         n_texts = max((int(view.present_.sum()) for view in texts), default=0)
+        kind = self._history_kind(interactions)
         factorizers = _expanded(
-            _as_list(self.factorizer), lambda: default_factorizers(interactions, n_texts=n_texts)
+            _as_list(self.factorizer),
+            lambda: default_factorizers(interactions, n_texts=n_texts, histories=kind),
         )
         fuser = cast(Fuser, clone(resolve("fuser", self.fuser)))
         if fuser.needs_held_out:
-            self._tune(fuser, texts, factorizers, interactions)
+            self._tune(fuser, texts, factorizers, hold_out(interactions, kind), interactions)
         model = self._assemble(interactions, catalogue, texts, factorizers, fuser)
         if not model.views:
             raise DataError(_nothing_to_learn(interactions, described, encoders))
@@ -269,11 +279,19 @@ class Recommender(Component):
             ranker=cast(Ranker, clone(resolve("ranker", self.ranker))),
         )
 
+    def _history_kind(self, interactions: Interactions) -> HistoryKind:
+        chosen = cast("HistoryKind | Literal['auto']", self.histories)
+        return history_kind(interactions) if chosen == "auto" else chosen
+
     def _tune(
-        self, fuser: Fuser, texts: list[TextView], factorizers: list[Any], interactions: Interactions
+        self,
+        fuser: Fuser,
+        texts: list[TextView],
+        factorizers: list[Any],
+        piece: HoldOut | None,
+        interactions: Interactions,
     ) -> None:
         """Let the fuser learn from the later events, with all views fitted on the earlier ones."""
-        piece = hold_out(interactions)
         if piece is None or len(texts) + len(factorizers) < 2:
             return
         warm, sample = _warm_rows(piece.earlier), _sampled_histories(piece.earlier)

@@ -128,7 +128,7 @@ def check_matrix(matrix: Any, name: str, dim: int | None = None) -> Matrix:
         values = checked.data
     else:
         try:
-            checked = np.ascontiguousarray(matrix, dtype=np.float32)
+            checked = np.asarray(matrix, dtype=np.float32, order="C")
         except (TypeError, ValueError) as error:
             raise DataError(f"{name} must be a matrix of numbers: {error}.") from error
         values = checked

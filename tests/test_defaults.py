@@ -18,6 +18,7 @@ from llmrec import (
     defaults,
 )
 from llmrec.defaults import default_factorizers, default_text_views
+from llmrec.errors import ParameterError
 from llmrec.interactions import Events, IdTable, Interactions
 
 
@@ -50,6 +51,19 @@ def test_where_the_products_of_items_would_not_fit_neighbours_are_taken(monkeypa
     assert kinds(events_over(4001, n_events=1000)) == [ALSFactorizer, ItemKNN, GraphFilter, Popularity]
 
 
+def test_where_histories_may_be_either_there_are_views_of_both_kinds():
+    found = default_factorizers(events_over(9, n_events=1000), n_texts=1000, histories="either")
+    assert [type(one) for one in found] == [
+        ALSFactorizer,
+        EASE,
+        GraphFilter,
+        Recent,
+        SequenceRules,
+        Popularity,
+    ]
+    assert found[0].content_prior == 0
+
+
 def test_with_times_order_counts():
     assert kinds(events_over(9, timed=True)) == [ALSFactorizer, Recent, SequenceRules, Popularity]
 
@@ -70,11 +84,14 @@ def test_where_sets_have_texts_enough_als_places_new_items_by_them(timed, n_text
     assert (als.content_prior > 0) == (n_texts == 1000 and not timed)
 
 
-@pytest.mark.parametrize("timed", [False, True])
-def test_a_large_catalogue_does_without_als(timed):
-    found = kinds(events_over(20_001, timed=timed))
-    assert ALSFactorizer not in found
-    assert GraphFilter in found
+def test_of_sequences_in_a_large_catalogue_a_graph_filter_takes_the_place_of_als():
+    assert kinds(events_over(20_001, timed=True)) == [GraphFilter, Recent, SequenceRules, Popularity]
+
+
+def test_millions_of_events_in_a_large_catalogue_do_without_als(monkeypatch):
+    assert ALSFactorizer in kinds(events_over(20_001, n_events=1000))
+    monkeypatch.setattr(defaults, "_FEW_EVENTS", 999)
+    assert ALSFactorizer not in kinds(events_over(20_001, n_events=1000))
 
 
 def names(texts):
@@ -114,12 +131,31 @@ def test_auto_names_its_views():
     assert list(rec.views_) == ["als", "itemknn", "graphfilter", "popularity"]
 
 
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize(
+    ("histories", "views"),
+    [
+        ("sequences", ["als", "recent-itemknn", "sequencerules", "popularity"]),
+        ("sets", ["als", "itemknn", "graphfilter", "popularity"]),
+    ],
+)
+def test_who_knows_what_histories_are_may_say_so(histories, views, timed):
+    events = [("a", "x", 1.0, 1.0), ("a", "y", 1.0, 2.0), ("b", "x", 1.0, 3.0)]
+    rec = Recommender(histories=histories).fit(events if timed else [event[:2] for event in events])
+    assert list(rec.views_) == views
+
+
+def test_histories_of_no_such_kind_are_refused_with_the_nearest_name():
+    with pytest.raises(ParameterError, match="'sets'"):
+        Recommender(histories="set").fit([("a", "x")])
+
+
 def test_the_views_are_chosen_once_for_the_trial_and_for_the_model(monkeypatch):
     asked = []
 
-    def chosen(interactions, *, n_texts):
+    def chosen(interactions, **given):
         asked.append(interactions.n_events)
-        return default_factorizers(interactions, n_texts=n_texts)
+        return default_factorizers(interactions, **given)
 
     monkeypatch.setattr("llmrec.recommender.default_factorizers", chosen)
     events = [(user, (user + step * step) % 30) for user in range(80) for step in range(6)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmrec.event_order import _expected_majority, histories_are_sequences
+from llmrec.event_order import _expected_majority, history_kind
 from llmrec.interactions import Interactions
 
 
@@ -38,22 +38,25 @@ def by_item(items, rng):
 
 @pytest.mark.parametrize("timed", [False, True])
 def test_one_of_two_neighbours_mostly_comes_first_in_a_sequence(timed):
-    assert histories_are_sequences(walks(forwards, timed=timed))
+    assert history_kind(walks(forwards, timed=timed)) == "sequences"
 
 
-@pytest.mark.parametrize("timed", [False, True])
-def test_either_comes_first_in_a_set(timed):
-    assert not histories_are_sequences(walks(shuffled, timed=timed))
+def test_either_comes_first_in_a_set():
+    assert history_kind(walks(shuffled)) == "sets"
+
+
+def test_with_times_but_without_order_histories_may_be_either():
+    assert history_kind(walks(shuffled, timed=True)) == "either"
 
 
 def test_a_table_sorted_by_item_says_nothing():
-    assert not histories_are_sequences(walks(by_item))
+    assert history_kind(walks(by_item)) == "sets"
 
 
 def test_events_too_few_to_tell_are_in_order_if_they_have_times():
-    assert histories_are_sequences(walks(forwards, timed=True, n_users=2))
-    assert not histories_are_sequences(walks(forwards, n_users=2))
-    assert not histories_are_sequences(Interactions.from_table([]))
+    assert history_kind(walks(forwards, timed=True, n_users=2)) == "sequences"
+    assert history_kind(walks(forwards, n_users=2)) == "sets"
+    assert history_kind(Interactions.from_table([])) == "sets"
 
 
 def test_the_majority_that_chance_gives():

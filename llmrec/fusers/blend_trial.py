@@ -135,8 +135,7 @@ class BlendTrial:
         for part in np.unique(parts):
             users = np.flatnonzero(parts == part)
             trial = self.of_users(users)
-            single = max(trial.ndcg(scores) for scores in trial.scores)
-            importance[users] = 1 / (len(users) * max(single, _LEAST_NDCG))
+            importance[users] = 1 / (len(users) * max(trial.best_single(), _LEAST_NDCG))
         same = copy.copy(self)
         same.importance = importance * len(parts) / importance.sum()
         same.parts = parts
@@ -149,6 +148,10 @@ class BlendTrial:
     def ndcg(self, blended: FloatArray) -> float:
         """Return the mean NDCG of blended scores."""
         return self.mean(self.ndcg_of_users(blended))
+
+    def best_single(self) -> float:
+        """Return the mean NDCG of the best view alone."""
+        return max(self.ndcg(scores) for scores in self.scores)
 
     def mean(self, by_user: DoubleArray) -> float:
         """Return the mean over users, each counted by its importance."""

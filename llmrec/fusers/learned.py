@@ -38,6 +38,8 @@ _BAGS, _BAG_SHARE = 6, 0.34
 _COLD_K = 100
 # Standard errors.
 _SURE = 1.5
+_FAIR = 0.9
+_MIXES = np.linspace(0, 1, 21)
 
 
 class LearnedFuser(ConcatFuser):
@@ -50,7 +52,8 @@ class LearnedFuser(ConcatFuser):
     thirds of them, then for users with few, some and many events apart, where these are enough to tell,
     and last for items with no, few and some events. Where histories are sets, a weight changes only if that
     gains more than chance would, and the weights under which the later part is likeliest count as much as
-    those found. Then the views are fitted on everything.
+    those found; should one way of holding events out fare far worse by them than by a view alone, the
+    weights of both ways are mixed so that neither does. Then the views are fitted on everything.
 
     Without enough events the weights are 1 for behaviour, 0.5 for text and 0.3 for popularity, shared among
     the views of a kind. In a catalogue of a thousand items and more they then weigh the ranks of the views,
@@ -148,7 +151,7 @@ class LearnedFuser(ConcatFuser):
         names = [view.name for view in views]
         is_text = np.array([_reads_texts(view) for view in views])
         self.by_rank_ = False
-        search, errors = (_mean_of_bags, 0.0) if parts is None else (_weights_for_sets, _SURE)
+        search, errors = (_mean_of_bags, 0.0) if parts is None else (_weights_for_parts, _SURE)
         weights, self.validation_ndcg_ = search(trial, _prior(views), minimum)
         weights = _with_least_text(weights, is_text)
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
@@ -319,6 +322,31 @@ def _weights_for_sets(trial: BlendTrial, prior: Sequence[float], min_users: int)
     mean = searched / searched.sum() + likeliest / max(likeliest.sum(), 1e-12)
     mean = mean / mean.max()
     return mean, trial.ndcg(trial.blended(mean))
+
+
+def _weights_for_parts(
+    trial: BlendTrial, prior: Sequence[float], min_users: int
+) -> tuple[DoubleArray, float]:
+    """Return weights for all parts, unless one is then worse off than with its best single view.
+
+    Then the best weights of either part are mixed so that the part worse off is as well off as can be. What
+    comes next and what is missing from a set may be told by different views altogether, and nothing says
+    which the recommender will be asked for.
+    """
+    pooled, reached = _weights_for_sets(trial, prior, min_users)
+    parts = [trial.of_users(np.flatnonzero(trial.parts == part)) for part in np.unique(trial.parts)]
+    if len(parts) != 2 or _least_relative(parts, pooled) >= _FAIR:
+        return pooled, reached
+    first, second = (_weights_for_sets(part, prior, min_users)[0] for part in parts)
+    first, second = first / first.sum(), second / second.sum()
+    mixes = [first + (second - first) * share for share in _MIXES]
+    best = max(mixes, key=lambda weights: _least_relative(parts, weights))
+    return best / best.max(), trial.ndcg(trial.blended(best))
+
+
+def _least_relative(parts: Sequence[BlendTrial], weights: DoubleArray) -> float:
+    """Return the least NDCG of the parts, each relative to that of its best single view."""
+    return min(part.ndcg(part.blended(weights)) / max(part.best_single(), 1e-12) for part in parts)
 
 
 def _mean_of_bags(

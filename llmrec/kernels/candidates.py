@@ -27,6 +27,7 @@ __all__ = [
     "encode_queries",
     "encode_rows",
     "exact_scores",
+    "place_among",
     "scores_of_codes",
     "warm",
 ]
@@ -129,7 +130,8 @@ def encode_queries(
 
 
 @kernel
-def _is_among(row: Any, ordered: Any, start: Any, end: Any) -> Any:
+def place_among(row: Any, ordered: Any, start: Any, end: Any) -> Any:
+    """Return the place from ``start`` up to ``end`` where a row is among ordered ones, or would be."""
     while start < end:
         middle = (start + end) // 2
         if ordered[middle] < row:
@@ -197,7 +199,7 @@ def _take(
             continue
         if len(allowed) > 0 and not allowed[row]:
             continue
-        at = _is_among(row, unwanted, 0, len(unwanted))
+        at = place_among(row, unwanted, 0, len(unwanted))
         if at < len(unwanted) and unwanted[at] == row:
             continue
         if n_found == len(rows):

@@ -1,8 +1,9 @@
 """Sixteen lanes at a time, in LLVM's own terms: products of bytes, and which of 64 numbers are large.
 
-Products are written for AVX-512 VNNI, whose one instruction multiplies and adds 64 bytes, and for AVX2, which
-multiplies 16 numbers of sixteen bits. Code that asks for either where it is missing cannot be compiled at
-all, so :func:`has_byte_products` is asked first.
+Products of bytes are written for AVX-512 VNNI, whose one instruction multiplies and adds 64 bytes, and for
+AVX2, which multiplies 16 numbers of sixteen bits; those of half bytes for AVX2, which multiplies 32 at a time
+where one factor is small. Code that asks for instructions that are missing cannot be compiled at all, so
+:func:`has_byte_products` and :func:`has_nibble_products` are asked first.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ from numba.extending import intrinsic
 
 __all__ = [
     "GROUP",
+    "OCTETS",
     "byte_products",
     "byte_products_of_two",
     "first_bit",
     "has_byte_products",
+    "has_nibble_products",
     "has_vnni",
+    "nibble_products",
+    "nibble_products_of_four",
+    "prefetch",
     "reached",
 ]
 
@@ -33,7 +39,12 @@ _REGISTERS = GROUP // _LANES
 _AHEAD = 8192
 _INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _INTS, _FLOATS = ir.VectorType(_INT, _LANES), ir.VectorType(_FLOAT, _LANES)
-
+# The registers of AVX2, of which eight hold what a group sums up.
+_BYTES, _HALVES = ir.VectorType(ir.IntType(8), 32), ir.VectorType(ir.IntType(16), 16)
+_EIGHT_INTS = ir.VectorType(_INT, 8)
+_NARROW = 8
+OCTETS = 4
+"""So many times eight columns of half bytes are summed in sixteen bits: 32 * 15 * 127 / 2 is below 32,768."""
 
 # In 32 bits, the products of so many columns of one byte and of sixteen bits add up.
 _WIDEST_SUM = 1024
@@ -48,6 +59,14 @@ def has_vnni() -> bool:
 def has_byte_products(n_columns: int = 0) -> bool:
     """Whether :func:`byte_products` can be compiled, and takes vectors of that width."""
     return has_vnni() or (n_columns <= _WIDEST_SUM and _has("avx2"))
+
+
+def has_nibble_products() -> bool:
+    """Whether :func:`nibble_products` can be compiled, and is the fastest that the processor has.
+
+    With VNNI, products of whole bytes take no longer.
+    """
+    return not has_vnni() and _has("avx2")
 
 
 @lru_cache(maxsize=8)
@@ -198,14 +217,93 @@ def _totals_of_halves(
     return found
 
 
+def _emit_nibbles(builder: Any, arguments: Any, n_queries: int) -> None:
+    """Write the code of :func:`nibble_products` for some queries.
+
+    The sums of sixteen bits are as many as fit the registers, so that several queries go through some of the
+    rows at a time.
+    """
+    codes, words, n_steps, factors, scales, errors, out, masks = arguments
+    n_registers = _NARROW // n_queries
+    sums: list[list[Any]] = [[] for _ in range(n_queries)]
+    for first in range(0, _NARROW, n_registers):
+        nothing = [ir.Constant(_EIGHT_INTS, [0] * 8)] * _NARROW
+        step = partial(_nibble_step, builder, codes, words, first, n_queries)
+        done = _loop(builder, n_steps, nothing, step)
+        for query, own in enumerate(sums):
+            own += done[query * n_registers : (query + 1) * n_registers]
+    for query, own in enumerate(sums):
+        start, unit, spread, slip, threshold = (
+            _load(builder, factors, query * 20 + 4 * one, _FLOAT) for one in range(5)
+        )
+        start, unit, spread, slip = (_splat(builder, one, _FLOATS) for one in (start, unit, spread, slip))
+        most = []
+        for place in range(_REGISTERS):
+            whole = builder.sitofp(_joined(builder, *own[2 * place : 2 * place + 2]), _FLOATS)
+            scale, error = (_load(builder, one, place * 64, _FLOATS) for one in (scales, errors))
+            score = builder.fmul(builder.fmul(builder.fadd(whole, start), unit), scale)
+            _store(builder, score, out, (query * GROUP + place * _LANES) * 4)
+            room = builder.fadd(builder.fmul(spread, error), builder.fmul(slip, scale))
+            most.append(builder.fadd(score, room))
+        _store(builder, _mask_of(builder, most, threshold), masks, query * 8)
+
+
+def _nibble_step(
+    builder: Any, codes: Any, words: Any, first: int, n_queries: int, counter: Any, running: list[Any]
+) -> list[Any]:
+    """Add the products of 32 columns to the sums; in sixteen bits, those of no more would fit."""
+    multiply = _function(builder, "llvm.x86.avx2.pmadd.ub.sw", ir.FunctionType(_HALVES, [_BYTES, _BYTES]))
+    widen = _function(builder, "llvm.x86.avx2.pmadd.wd", ir.FunctionType(_EIGHT_INTS, [_HALVES, _HALVES]))
+    low = ir.Constant(_BYTES, [15] * 32)
+    n_registers = _NARROW // n_queries
+    totals: list[Any] = [None] * _NARROW
+    for octet in range(OCTETS):
+        step = builder.add(builder.mul(counter, ir.Constant(_LONG, OCTETS)), ir.Constant(_LONG, octet))
+        here = builder.add(codes, builder.mul(step, ir.Constant(_LONG, GROUP * 4)))
+        word = builder.add(words, builder.mul(step, ir.Constant(_LONG, n_queries * 8)))
+        if not first:
+            _prefetch(builder, here)
+        planes = []
+        for register in range(first, first + n_registers):
+            both = _load(builder, here, register * 32, _HALVES)
+            upper = builder.lshr(both, ir.Constant(_HALVES, [4] * 16))
+            planes.append([builder.and_(builder.bitcast(one, _BYTES), low) for one in (both, upper)])
+        for query in range(n_queries):
+            asked = [_splat_word(builder, _load(builder, word, query * 8 + 4 * one, _INT)) for one in (0, 1)]
+            for register, pair in enumerate(planes):
+                place = query * n_registers + register
+                for plane, one in zip(pair, asked, strict=True):
+                    product = builder.call(multiply, [plane, one])
+                    before = totals[place]
+                    totals[place] = product if before is None else builder.add(before, product)
+    ones = ir.Constant(_HALVES, [1] * 16)
+    return [
+        builder.add(total, builder.call(widen, [own, ones]))
+        for total, own in zip(running, totals, strict=True)
+    ]
+
+
+def _splat_word(builder: Any, value: Any) -> Any:
+    """Return the four bytes of a number eight times over."""
+    start = builder.insert_element(ir.Constant(_EIGHT_INTS, ir.Undefined), value, ir.Constant(_INT, 0))
+    return builder.bitcast(builder.shuffle_vector(start, start, ir.Constant(_EIGHT_INTS, [0] * 8)), _BYTES)
+
+
+def _joined(builder: Any, front: Any, back: Any) -> Any:
+    return builder.shuffle_vector(front, back, ir.Constant(_INTS, list(range(_LANES))))
+
+
 def _prefetch(builder: Any, address: Any) -> None:
     """Ask for the bytes that a later round reads: the processor looks ahead less far."""
+    for line in range(0, GROUP * 4, 64):
+        _ask(builder, builder.add(address, ir.Constant(_LONG, _AHEAD + line)))
+
+
+def _ask(builder: Any, address: Any) -> None:
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     ask = _function(builder, "llvm.prefetch.p0", kind)
-    for line in range(0, GROUP * 4, 64):
-        place = builder.inttoptr(builder.add(address, ir.Constant(_LONG, _AHEAD + line)), byte)
-        builder.call(ask, [place, number(0), number(3), number(1)])
+    builder.call(ask, [builder.inttoptr(address, byte), number(0), number(3), number(1)])
 
 
 def _four_halves(builder: Any, address: Any, offset: int) -> Any:
@@ -272,6 +370,57 @@ def byte_products_of_two(
     return types.void(*[types.uintp, types.uintp, types.intp, *[types.uintp] * 5]), _products_of(2)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def nibble_products(
+    typing: Any,
+    codes: Any,
+    words: Any,
+    n_steps: Any,
+    factors: Any,
+    scales: Any,
+    errors: Any,
+    out: Any,
+    masks: Any,
+) -> Any:
+    """Score one group of rows of half bytes for one query; all arguments but ``n_steps`` are addresses.
+
+    Codes are bytes, ``[octet][row][4]``: byte ``b`` of octet ``o`` holds column ``8 o + b`` in its lower half
+    and column ``8 o + 4 + b`` in its upper. The query's words are signed bytes, ``[octet][2][4]``; there are
+    four octets a step. ``factors`` are the float32 start of the sums, unit, spread, slip and threshold. It
+    writes the 64 scores ``scale * unit * (start + sum)``, and one bit for each row whose
+    ``score + spread * error + slip * scale`` reaches the threshold.
+    """
+    return _nibble_signature(), _nibbles_of(1)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def nibble_products_of_four(
+    typing: Any,
+    codes: Any,
+    words: Any,
+    n_steps: Any,
+    factors: Any,
+    scales: Any,
+    errors: Any,
+    out: Any,
+    masks: Any,
+) -> Any:
+    """Do the same for four queries, whose words and factors lie side by side; codes are unpacked once."""
+    return _nibble_signature(), _nibbles_of(4)
+
+
+def _nibble_signature() -> Any:
+    return types.void(*[types.uintp, types.uintp, types.intp, *[types.uintp] * 5])
+
+
+def _nibbles_of(n_queries: int) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _emit_nibbles(builder, arguments, n_queries)
+        return context.get_dummy_value()
+
+    return codegen
+
+
 def _products_of(n_queries: int) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _emit_products(builder, arguments, n_queries)
@@ -297,6 +446,17 @@ def reached(typing: Any, scores: Any, scales: Any, slack: Any, threshold: Any) -
         return _mask_of(builder, most, threshold)
 
     return types.uint64(types.uintp, types.uintp, types.float32, types.float32), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, address: Any) -> Any:
+    """Ask for the 64 bytes around an address, to be read later."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _ask(builder, arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec.kernels.candidates import best_of_codes, encode_queries, encode_rows, scores_of_codes
-from llmrec.kernels.vectors import has_byte_products
 from llmrec.vectors import grown
 
 if TYPE_CHECKING:
     from llmrec.base import BoolArray, FloatArray, IntArray
 
-__all__ = ["ByteCodes", "Codes", "FloatCodes", "Scan", "codes_of"]
+__all__ = ["BoundedCodes", "ByteCodes", "Codes", "FloatCodes", "Scan"]
 
 DoubleArray = npt.NDArray[np.float64]
 
@@ -66,14 +65,6 @@ class Codes(ABC):
     def replace(self, rows: IntArray, vectors: FloatArray) -> None:
         """Take changed and new rows of ``vectors``, which are all as they are now."""
 
-    @abstractmethod
-    def plan(self, queries: DoubleArray, scale: DoubleArray, *, paired: bool = False) -> Scan:
-        """Prepare queries, ``(n, dim)``, divided by ``scale``, to lengths near 1."""
-
-    @abstractmethod
-    def write_scores(self, scan: Scan, some: slice, scores: FloatArray) -> None:
-        """Write the bounded scores of all rows for some queries, ``(n, len(scales))``."""
-
     @property
     def is_safe(self) -> bool:
         """Whether no score can overflow on the way."""
@@ -96,7 +87,19 @@ class Codes(ABC):
         self._largest = max(self._largest, float(self.scales[rows].max(initial=0)))
 
 
-class ByteCodes(Codes):
+class BoundedCodes(Codes):
+    """Vectors of which all bounded scores can be written, for other parts to be added to them."""
+
+    @abstractmethod
+    def plan(self, queries: DoubleArray, scale: DoubleArray, *, paired: bool = False) -> Scan:
+        """Prepare queries, ``(n, dim)``, divided by ``scale``, to lengths near 1."""
+
+    @abstractmethod
+    def write_scores(self, scan: Scan, some: slice, scores: FloatArray) -> None:
+        """Write the bounded scores of all rows for some queries, ``(n, len(scales))``."""
+
+
+class ByteCodes(BoundedCodes):
     r"""One byte a coordinate, one scale a row.
 
     Coordinate :math:`c` of row :math:`i` is :math:`\mu_c + w_c s_i (x_{ic} + e_{ic})` with whole numbers
@@ -175,7 +178,7 @@ class ByteCodes(Codes):
             scores_of_codes(self.codes, self.scales, words, starts, factors, own)
 
 
-class FloatCodes(Codes):
+class FloatCodes(BoundedCodes):
     """The vectors as they are; the scale of a row is its length, which bounds what float32 rounds off.
 
     Parameters
@@ -211,8 +214,3 @@ class FloatCodes(Codes):
     def write_scores(self, scan: Scan, some: slice, scores: FloatArray) -> None:
         """Write the float32 products of all rows with some queries."""
         np.matmul(scan.words[some], self.vectors.T, out=scores[:, : self.n_items])
-
-
-def codes_of(vectors: FloatArray) -> Codes:
-    """Return the fastest form that the processor has instructions for."""
-    return ByteCodes(vectors) if has_byte_products(vectors.shape[1]) else FloatCodes(vectors)

@@ -41,8 +41,8 @@ class InnerProductRanker(ExactRanker):
     however many queries are asked at once.
 
     Catalogues of 4,096 items and more are scanned as bytes where the processor has instructions for that
-    (AVX-512 VNNI, or AVX2 up to 1,024 columns), by columns in what is sparse, and compiled on first use; see
-    :func:`llmrec.warmup`.
+    (AVX-512 VNNI, or AVX2 up to 1,024 columns), with AVX2 as half bytes where there is no sparse part and no
+    more than 256 columns, by columns in what is sparse, and compiled on first use; see :func:`llmrec.warmup`.
     Smaller ones are scored by BLAS, those with large sparse parts until they change. A subclass with a
     ``score`` or ``rescore`` of its own is scored by that.
 

@@ -21,11 +21,11 @@ def entries(histories):
     return np.split(histories.columns, histories.indptr[1:-1])
 
 
-@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("histories", ["sequences", "sets", "either"])
 @pytest.mark.parametrize("n_users", [50, 300])
-def test_later_items_are_new_to_their_user_and_the_fit_has_none_of_the_later_events(n_users, timed):
-    events = stream(n_users, 4000, timed=timed)
-    held = hold_out(events)
+def test_later_items_are_new_to_their_user_and_the_fit_has_none_of_the_later_events(n_users, histories):
+    events = stream(n_users, 4000)
+    held = hold_out(events, histories)
     assert len(held.later) == len(held.user_rows) == len(np.unique(held.user_rows))
     assert held.later.lengths.min() >= 1
     met = held.earlier.histories(held.user_rows)
@@ -35,18 +35,16 @@ def test_later_items_are_new_to_their_user_and_the_fit_has_none_of_the_later_eve
     assert held.earlier.n_events < events.n_events
 
 
-def test_many_known_users_are_split_at_one_moment(monkeypatch):
-    # The made-up events follow one another at random.
-    monkeypatch.setattr("llmrec.holdout.histories_are_sequences", lambda interactions: True)
+def test_many_known_users_are_split_at_one_moment():
     events = stream(300, 6000)
-    held = hold_out(events)
+    held = hold_out(events, "sequences")
     np.testing.assert_array_equal(held.earlier.events.timestamps, np.arange(5400))
     assert held.later.timestamps.min() >= 5400
 
 
 def test_few_users_are_split_at_the_end_of_each_history():
     events = stream(5, 200)
-    held = hold_out(events)
+    held = hold_out(events, "sequences")
     counts, kept = events.user_counts, held.earlier.user_counts
     np.testing.assert_array_equal(counts - kept, np.maximum(1, counts // 10))
     for user in range(5):
@@ -58,15 +56,17 @@ def test_few_users_are_split_at_the_end_of_each_history():
 
 def test_users_with_fewer_than_three_events_keep_them_all():
     pairs = [("a", i) for i in range(2)] + [("b", i) for i in range(3)]
-    held = hold_out(Interactions.from_table([(user, item, 1.0, item) for user, item in pairs]))
+    held = hold_out(Interactions.from_table([(user, item, 1.0, item) for user, item in pairs]), "sequences")
     assert held.user_rows.tolist() == [1]
     assert held.earlier.user_counts.tolist() == [2, 2]
     assert entries(held.later)[0].tolist() == [2]
 
 
-def test_without_times_half_of_the_users_lose_their_last_events_and_half_any():
-    events = Interactions.from_table([(user, item) for user in range(40) for item in range(10)])
-    held, again = hold_out(events), hold_out(events)
+@pytest.mark.parametrize(("histories", "timed"), [("sets", False), ("either", True)])
+def test_unless_in_order_half_of_the_users_lose_their_last_events_and_half_any(histories, timed):
+    pairs = [(user, item) for user in range(40) for item in range(10)]
+    events = Interactions.from_table([(*pair, 1.0, pair[1]) for pair in pairs] if timed else pairs)
+    held, again = hold_out(events, histories), hold_out(events, histories)
     assert held.later.lengths.tolist() == [1] * 40
     ends = held.parts == 0
     assert 5 < ends.sum() < 35
@@ -76,12 +76,12 @@ def test_without_times_half_of_the_users_lose_their_last_events_and_half_any():
 
 
 def test_nobody_with_three_events_or_nothing_new_holds_out_nothing():
-    assert hold_out(Interactions.from_table([("a", 1), ("a", 2), ("b", 1)])) is None
-    assert hold_out(Interactions.from_table([("a", 1)] * 5)) is None
+    assert hold_out(Interactions.from_table([("a", 1), ("a", 2), ("b", 1)]), "sets") is None
+    assert hold_out(Interactions.from_table([("a", 1)] * 5), "sets") is None
 
 
 def test_no_more_than_a_thousand_users_are_sampled():
     events = Interactions.from_table([(user, item) for user in range(2500) for item in range(3)])
-    held = hold_out(events)
+    held = hold_out(events, "sets")
     assert 500 <= len(held.user_rows) <= 1000
     assert held.earlier.n_events == 5000

@@ -8,7 +8,8 @@ from scipy import sparse
 
 from llmrec import DotRanker
 from llmrec.errors import NotFittedError, ParameterError
-from llmrec.fusers import ConcatFuser, LearnedFuser, RankFusion
+from llmrec.fusers import ConcatFuser, LearnedFuser, RankFusion, learned
+from llmrec.fusers.blend_trial import BlendTrial
 from llmrec.interactions import Histories
 from tests.fusers.views import fused_scores, view
 
@@ -307,6 +308,27 @@ def test_an_easy_part_of_the_users_does_not_outvote_a_hard_one():
     fair.tune(views, seen, later, parts=parts.astype(np.int32))
     share = [one.weights_["behaviour"] / one.weights_["text"] for one in (outvoted, fair)]
     assert share[1] > share[0]
+
+
+@pytest.mark.parametrize(("pooled", "is_kept"), [((0.05, 1.0), False), ((0.5, 0.5), True)])
+def test_of_two_parts_none_fares_far_worse_than_with_a_view_alone(monkeypatch, pooled, is_kept):
+    parts = np.arange(N_USERS) % 2
+    views, seen, later = world(["text" if part else "behaviour" for part in parts])
+    met, relevant = seen.weight_matrix(), later.weight_matrix()
+    buckets = np.zeros(N_ITEMS, dtype=np.int64)
+    trial = BlendTrial.of(ConcatFuser().fit(views, None), views, met, relevant, buckets)
+    trial = trial.with_equal_parts(parts)
+    own = [trial.of_users(np.flatnonzero(parts == part)) for part in (0, 1)]
+    alone = learned._weights_for_sets
+
+    def found(asked, *rest):
+        return (np.array(pooled), 0.0) if asked is trial else alone(asked, *rest)
+
+    monkeypatch.setattr(learned, "_weights_for_sets", found)
+    monkeypatch.setattr(learned, "_FAIR", 0.55)
+    weights, _ = learned._weights_for_parts(trial, [0.5, 1.0], 50)
+    assert (weights.tolist() == list(pooled)) == is_kept
+    assert learned._least_relative(own, weights) > 0.55 > learned._least_relative(own, np.array([0.05, 1.0]))
 
 
 def test_text_keeps_a_say_however_little_it_helps():

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from llmrec import thread_limit
-from llmrec.kernels.vectors import has_byte_products
+from llmrec.kernels.vectors import has_byte_products, has_nibble_products
 from llmrec.rankers import CosineRanker, DotRanker, PearsonRanker
 from llmrec.rankers.codes import ByteCodes, FloatCodes
+from llmrec.rankers.nibbles import NibbleCodes
 from llmrec.vectors import JoinedVectors
 
 FORMS = {
@@ -28,6 +29,11 @@ CODES = [
         id="bytes",
     ),
     pytest.param(FloatCodes, id="floats"),
+    pytest.param(
+        NibbleCodes,
+        marks=pytest.mark.skipif(not has_nibble_products(), reason="AVX-512 VNNI, or no AVX2"),
+        id="nibbles",
+    ),
 ]
 every_code = pytest.mark.parametrize("codes", CODES)
 every_form = pytest.mark.parametrize("form", list(FORMS))
@@ -40,7 +46,14 @@ def small_is_large(monkeypatch):
 
 @pytest.fixture
 def use(monkeypatch, small_is_large):
-    return lambda codes: monkeypatch.setattr("llmrec.rankers.search.codes_of", codes)
+    def choose(codes):
+        # Half bytes hold what has no sparse part; beside one, there are bytes.
+        def codes_of(vectors, is_alone):
+            return (ByteCodes if codes is NibbleCodes and not is_alone else codes)(vectors)
+
+        monkeypatch.setattr("llmrec.rankers.search.codes_of", codes_of)
+
+    return choose
 
 
 def usual(rng, n_rows, dim):
@@ -211,7 +224,7 @@ def test_bytes_and_floats_give_equal_lists(ranker, form, use):
     items, queries = (FORMS[form](usual(rng, n, 30).astype(np.float32)) for n in (5000, 70))
     exclude = [rng.integers(0, 5000, 100).astype(np.int32) for _ in range(70)]
     found = []
-    for codes in (ByteCodes, FloatCodes):
+    for codes in (ByteCodes, FloatCodes, NibbleCodes) if has_nibble_products() else (ByteCodes, FloatCodes):
         use(codes)
         found.append(ranker.index(items).rank(queries, 20, exclude))
     np.testing.assert_array_equal(found[0][0], found[1][0])
