@@ -26,10 +26,12 @@ gradient steps are slower by half or more; so are the peers, but less.
 
 The tables of the ranking alone and of losses on small data and neighbours of five million events were
 measured while a dozen other processes ran, the search through a graph beside three others (its queries at a
-million items beside one), those of losses and fold-in on ml1m, of requests and of events beside one: read
-their CPU times, not the wall. On ml20m the ranking was followed for 3 sweeps, when the peers had not yet
-reached their best. The table of sweeps, with memory in it, is from before ALS started from rough singular
-vectors, requests without AVX-512 from before dense vectors were scanned as half bytes."""
+million items beside one), those of losses on ml1m beside one: read their CPU times, not the wall. Fold-in,
+requests without AVX-512 and events were measured alone, but on a machine whose other guests slow it for
+seconds, by as much as three quarters: a request of one round took 251 µs where others took 140. The table of
+events is that of the quietest of three runs. On ml20m the ranking was followed for 3 sweeps, when the peers
+had not yet reached their best. The table of sweeps, with memory in it, is from before ALS started from rough
+singular vectors and before rows were read twice, which on AVX2 takes a fifth off a sweep."""
 
 
 def section(measured: dict[str, Any]) -> str:
