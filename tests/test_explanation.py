@@ -62,7 +62,7 @@ SMALL_ALS = ALSFactorizer(factors=4, progress=False)
 RECOMMENDERS = {
     "default": Recommender(),
     "concat": Recommender(fuser="concat"),
-    "weights": Recommender(fuser=ConcatFuser([0.5, 1, 2, 0, 1])),
+    "weights": Recommender(fuser=ConcatFuser([0.5, 1, 2, 0, 1, 0.5, 1])),
     "topics": Recommender(
         encoder=[TfidfEncoder(components=3), TfidfEncoder()], factorizer=[SMALL_ALS, "svd"]
     ),
