@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from functools import cache
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -212,14 +213,15 @@ class Recommender(Component):
         texts = self._fit_texts(encoders, interactions, described) if encoders else []
         # Once, so that the views that the fuser tries are those it will join.
         n_texts = max((int(view.present_.sum()) for view in texts), default=0)
-        kind = self._history_kind(interactions)
+        # Asked when it matters alone, for the answer takes a sort of all events.
+        kind = cache(lambda: self._history_kind(interactions))
         factorizers = _expanded(
             _as_list(self.factorizer),
-            lambda: default_factorizers(interactions, n_texts=n_texts, histories=kind),
+            lambda: default_factorizers(interactions, n_texts=n_texts, histories=kind()),
         )
         fuser = cast(Fuser, clone(resolve("fuser", self.fuser)))
         if fuser.needs_held_out:
-            self._tune(fuser, texts, factorizers, hold_out(interactions, kind), interactions)
+            self._tune(fuser, texts, factorizers, hold_out(interactions, kind()), interactions)
         model = self._assemble(interactions, catalogue, texts, factorizers, fuser)
         if not model.views:
             raise DataError(_nothing_to_learn(interactions, described, encoders))

@@ -145,6 +145,18 @@ def test_who_knows_what_histories_are_may_say_so(histories, views, timed):
     assert list(rec.views_) == views
 
 
+def test_the_order_of_events_is_looked_at_only_where_something_depends_on_it(monkeypatch):
+    def refuse(interactions):
+        raise AssertionError("the order of the events was asked for")
+
+    monkeypatch.setattr("llmrec.recommender.history_kind", refuse)
+    events = [("a", "x"), ("a", "y"), ("b", "x")]
+    Recommender(encoder=None, factorizer="als", fuser="concat").fit(events)
+    Recommender(encoder=None, histories="sets").fit(events)
+    with pytest.raises(AssertionError, match="asked for"):
+        Recommender(encoder=None).fit(events)
+
+
 def test_histories_of_no_such_kind_are_refused_with_the_nearest_name():
     with pytest.raises(ParameterError, match="'sets'"):
         Recommender(histories="set").fit([("a", "x")])
