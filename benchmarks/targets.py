@@ -139,6 +139,19 @@ def ml_100k(validation: bool) -> Iterator[Table]:
     yield ranking("ml-100k", protocol, parts, data.items, systems, FILM)
 
 
+def ml_100k_last(validation: bool) -> Iterator[Table]:
+    data = load_dataset("ml-100k")
+    part = Part(inner(data.interactions, leave_one_out, validation), ["hit_rate@10", "ndcg@10"])
+    systems = {
+        **with_text(timed=True),
+        "sequence rules": single(SequenceRules()),
+        "item-kNN, recent": single(Recent(ItemKNN())),
+        "default, sets": Recommender(histories="sets"),
+        "default, sequences": Recommender(histories="sequences"),
+    }
+    yield ranking("ml-100k-last", "the last rating of each user held out", [part], data.items, systems, FILM)
+
+
 def gowalla(validation: bool) -> Iterator[Table]:
     data = load_dataset("gowalla")
     split = given(data, "train", "test")
@@ -258,6 +271,7 @@ def ratings(validation: bool) -> Iterator[Table]:
 
 PROTOCOLS = {
     "ml-100k": ml_100k,
+    "ml-100k-last": ml_100k_last,
     "gowalla": gowalla,
     "amazon-beauty": amazon_beauty,
     "citeulike-a-p10": citeulike_a_p10,
