@@ -176,13 +176,11 @@ def dot(queries: Matrix, items: Matrix) -> FloatArray:
         return _on_used_columns(queries, items)
     if sparse.issparse(queries) and queries.shape[0] <= _FEW_QUERIES:
         return np.ascontiguousarray((items @ queries.toarray().T).T, dtype=np.float32)
-    if sparse.issparse(queries) and queries.nnz < items.nnz:
-        # Of two sparse ones scipy copies the second where it is transposed: better the smaller.
-        product = (items @ queries.T).T
-    else:
-        product = queries @ items.T
-    if sparse.issparse(product):
-        product = product.toarray()
+    if sparse.issparse(queries):
+        from llmrec.kernels.sparse_queries import scores_by_column
+
+        return scores_by_column(sparse.csr_array(queries), sparse.csr_array(items.T))
+    product = queries @ items.T
     return np.ascontiguousarray(product, dtype=np.float32)
 
 

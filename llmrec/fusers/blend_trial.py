@@ -20,7 +20,6 @@ _SCALES = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
 _OFFSETS = (-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
 _MIN_ITEM_GAIN = 0.005
 _POOL_PER_VIEW = 100
-_LEAST_WIDTH = 20
 _LEAST_NDCG = 1e-3
 _USERS_AT_A_TIME = 256
 
@@ -65,7 +64,6 @@ class BlendTrial:
         self.is_open = is_open
         self.importance = np.ones(len(n_relevant)) if importance is None else importance
         self.parts = np.zeros(len(n_relevant), dtype=np.int64) if parts is None else parts
-        self.k = min(k, scores.shape[2])
         self.discounts = 1 / np.log2(np.arange(2, k + 2))
         self.ideals = np.cumsum(self.discounts)[np.clip(n_relevant, 1, k) - 1]
 
@@ -95,8 +93,7 @@ class BlendTrial:
         ]
         pools, scores, hits, is_open = (np.concatenate(one, axis=-2) for one in zip(*parts, strict=True))
         # Views agree on many candidates; places that hold none would cost time in each trial.
-        n_open = is_open.sum(axis=1)
-        width = max(int(n_open.max(initial=0)), min(_LEAST_WIDTH, is_open.shape[1]))
+        width = max(int(is_open.sum(axis=1).max(initial=0)), 1)
         order = np.argsort(~is_open, axis=1, kind="stable")[:, :width]
         pools, hits, is_open = (np.take_along_axis(one, order, axis=1) for one in (pools, hits, is_open))
         hit_users, hit_places = np.nonzero(hits)
@@ -169,14 +166,15 @@ class BlendTrial:
 
     def ndcg_of_users(self, blended: FloatArray) -> DoubleArray:
         """Return each user's NDCG of blended scores; of equal scores, a right one counts as the last."""
-        start = blended.shape[1] - self.k
-        top = np.partition(blended, start, axis=1)[:, start:]
-        own = blended[self.hit_users, self.hit_places]
-        inside = np.flatnonzero(own >= top.min(axis=1)[self.hit_users])
-        users = self.hit_users[inside]
-        ahead = np.count_nonzero(top[users] >= own[inside, None], axis=1) - 1
-        gains = self.discounts[np.maximum(ahead, 0)]
-        return np.asarray(np.bincount(users, gains, len(self.ideals)) / self.ideals)
+        return self.ndcg_along(blended, blended, (0.0,)).reshape(-1)
+
+    def ndcg_along(self, blended: FloatArray, step: FloatArray, values: Sequence[float]) -> DoubleArray:
+        """Return each user's NDCG of ``blended + value * step``, ``(n_values, n_users)``."""
+        from llmrec.kernels.hit_gains import gains_along
+
+        hits = self.hit_users, self.hit_places
+        gains = gains_along(blended, step, np.asarray(values, dtype=np.float32), hits, self.discounts)
+        return np.asarray(gains / self.ideals)
 
     def item_terms(
         self, weights: FloatArray, groups: Sequence[Sequence[int]], n_buckets: int
@@ -211,7 +209,7 @@ class BlendTrial:
             steps = [*parts, inside.astype(np.float32)]
             grids = [*[_SCALES] * len(parts), _OFFSETS]
             for place, (step, grid) in enumerate(zip(steps, grids, strict=True)):
-                tried = {value: self.ndcg(blended + np.float32(value) * step) for value in grid}
+                tried = dict(zip(grid, map(self.mean, self.ndcg_along(blended, step, grid)), strict=True))
                 value = max(tried, key=lambda one: tried[one])
                 changed = blended + np.float32(value) * step
                 if (

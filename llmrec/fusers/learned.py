@@ -393,7 +393,7 @@ def _climb(
             others = np.where(direction > 0, 0, best)
             rest, step = trial.blended(others), trial.blended(direction)
             grid = _GRID if others.any() else _GRID[1:]
-            tried = {value: trial.ndcg_of_users(rest + np.float32(value) * step) for value in grid}
+            tried = dict(zip(grid, trial.ndcg_along(rest, step, grid), strict=True))
             value = max(grid, key=lambda one: trial.mean(tried[one]))
             gains = tried[value] - reached
             least = max(min_gain * trial.mean(reached), errors * trial.error_of_mean(gains))

@@ -102,10 +102,10 @@ def scores_by_column(queries: Any, by_column: Any) -> FloatArray:
     """
     if queries.shape[1] != by_column.shape[0]:
         raise DataError(f"the queries have {queries.shape[1]} columns, the items {by_column.shape[0]}.")
-    scores = np.zeros((queries.shape[0], by_column.shape[1]), dtype=np.float64)
+    scores = np.empty((queries.shape[0], by_column.shape[1]), dtype=np.float32)
     asked = queries.indptr, queries.indices, queries.data
     _add_columns(*asked, by_column.indptr, by_column.indices, by_column.data, scores)
-    return scores.astype(np.float32)
+    return scores
 
 
 def paired_products(queries: Any, items: Any, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -222,11 +222,14 @@ def _add_columns(
     values: Any,
     scores: Any,
 ) -> None:
+    sums = np.empty(scores.shape[1], np.float64)
     for query in range(len(scores)):
+        sums[:] = 0.0
         for entry in range(query_starts[query], query_starts[query + 1]):
             column, weight = query_columns[entry], np.float64(query_values[entry])
             for place in range(column_starts[column], column_starts[column + 1]):
-                scores[query, items[place]] += weight * values[place]
+                sums[items[place]] += weight * values[place]
+        scores[query] = sums
 
 
 @kernel
