@@ -32,7 +32,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from llmrec.validation import check_fitted
+from llmrec.errors import DataError
+from llmrec.validation import check_fitted, check_matrix, check_texts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -106,9 +107,38 @@ class Encoder(Component, ABC):
     A subclass needs :meth:`encode` and :attr:`dim`; :meth:`fit` only if it learns from the texts.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a short cut that is inherited not pass over what a subclass changes."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "fit_encode" not in own and ("fit" in own or "encode" in own):
+            cls.fit_encode = Encoder.fit_encode  # type: ignore[method-assign]
+
     def fit(self, texts: Sequence[str]) -> Self:
         """Learn from the texts of the catalogue. A pretrained encoder has nothing to learn."""
         return self
+
+    def fit_encode(self, texts: Sequence[str]) -> Matrix:
+        """Learn from texts, and return their vectors: what ``fit`` and ``encode`` do, one after the other.
+
+        Override it where they share work.
+        """
+        self.fit(texts)
+        return self.encode_distinct(texts)
+
+    def encode_distinct(self, texts: Sequence[str]) -> Matrix:
+        """Return what :meth:`encode` does, but encode equal texts once, and check what comes back.
+
+        Raises
+        ------
+        DataError
+            If ``encode`` gives something else than one finite row of width ``dim`` a text.
+        """
+        rows = {text: row for row, text in enumerate(dict.fromkeys(check_texts(texts)))}
+        vectors = check_matrix(self.encode(list(rows)), f"the vectors of {type(self).__name__}", self.dim)
+        if vectors.shape[0] != len(rows):
+            raise DataError(f"{type(self).__name__} gave {vectors.shape[0]} vectors for {len(rows)} texts.")
+        return vectors[[rows[text] for text in texts]]
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> Matrix:

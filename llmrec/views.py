@@ -28,10 +28,9 @@ from llmrec.base import (
     ViewVectors,
 )
 from llmrec.cold_items import best_metric
-from llmrec.errors import DataError
 from llmrec.registry import resolve
 from llmrec.text_metrics import LearnedMetric, RidgeMetric
-from llmrec.validation import check_choice, check_fitted, check_matrix, check_number
+from llmrec.validation import check_choice, check_fitted, check_number
 from llmrec.vectors import grown, replace_rows, row_norms, scale_rows, take_rows, unit_rows
 
 if TYPE_CHECKING:
@@ -197,10 +196,14 @@ class TextView(Component, View):
         if self.half_life is not None:
             check_number("half_life", self.half_life, 0, above=True)
         self._moments = _Remembered()
-        present = [text for text in texts if text.strip()]
         encoder: Any = clone(resolve("encoder", self.encoder))
-        self.encoder_ = encoder.fit(present)
-        self.vectors_ = self.encode(texts)
+        rows = [row for row, text in enumerate(texts) if text.strip()]
+        vectors = encoder.fit_encode([texts[row] for row in rows])
+        self.encoder_ = encoder
+        # Those of blank texts lie beyond the last row: zeros.
+        places = np.full(len(texts), len(rows), dtype=np.int32)
+        places[rows] = np.arange(len(rows))
+        self.vectors_ = take_rows(unit_rows(vectors), places)
         self.present_ = (row_norms(self.vectors_) > 0).astype(np.float32)
         self._choose_metric(warm, histories)
         self.operator_ = self._operator(warm, histories)
@@ -245,17 +248,7 @@ class TextView(Component, View):
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return unit vectors of texts; a blank text has zeros. Equal texts are encoded once."""
         check_fitted(self, "encoder_")
-        distinct = {text: position for position, text in enumerate(dict.fromkeys(texts))}
-        vectors = check_matrix(
-            self.encoder_.encode(list(distinct)),
-            f"the vectors of {type(self.encoder_).__name__}",
-            self.encoder_.dim,
-        )
-        if vectors.shape[0] != len(distinct):
-            raise DataError(
-                f"{type(self.encoder_).__name__} gave {vectors.shape[0]} vectors for {len(distinct)} texts."
-            )
-        return unit_rows(vectors[[distinct[text] for text in texts]])
+        return unit_rows(self.encoder_.encode_distinct(texts))
 
     def moment(self, text: str) -> Matrix:
         """Return the unit vector of a request's text, ``(1, dim)``; those of the last texts are remembered.

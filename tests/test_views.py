@@ -159,7 +159,7 @@ def test_history_may_know_fewer_items_than_the_view_or_more():
         (TextView(ColourEncoder(), ridge=0), ParameterError, "ridge must be a finite number above 0"),
         (TextView(ColourEncoder(), context_weight=-1), ParameterError, "context_weight"),
         (TextView(ColourEncoder(dim=5)), DataError, "vectors of ColourEncoder must have 5 columns, got 3"),
-        (TextView(ShortEncoder()), DataError, "ShortEncoder gave 3 vectors for 4 texts"),
+        (TextView(ShortEncoder()), DataError, "ShortEncoder gave 2 vectors for 3 texts"),
     ],
     ids=["metric", "ridge", "context_weight", "dim", "rows"],
 )

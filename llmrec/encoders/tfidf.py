@@ -10,6 +10,7 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from llmrec.base import Encoder, FloatArray, Matrix, Tokenizer
@@ -122,34 +123,18 @@ class TfidfEncoder(Encoder):
         ParameterError, ComponentError
             If a parameter has a value that is not allowed.
         """
-        checked = check_texts(texts)
-        min_count = check_integer("min_count", self.min_count, minimum=1)
-        if self.max_features is not None:
-            check_integer("max_features", self.max_features, minimum=1)
-        if self.components is not None:
-            check_integer("components", self.components, minimum=1)
-        check_choice("weighting", self.weighting, ("tfidf", "bm25"))
-        seen: dict[str, int] = defaultdict(count().__next__)
-        counts = self._counts(checked, seen)
-        n_texts_with = np.bincount(counts.indices, minlength=len(seen))
-        n_times = np.bincount(counts.indices, weights=counts.data, minlength=len(seen))
-        kept = [word for word, column in seen.items() if n_texts_with[column] >= min_count]
-        if self.max_features is not None:
-            kept = sorted(kept, key=lambda word: (-n_times[seen[word]], word))[: self.max_features]
-        if not kept:
-            raise DataError(
-                f"no word is left to learn from: {len(checked)} texts hold {len(seen)} different words, "
-                f"none of them in {min_count} texts (min_count)."
-            )
-        self.vocabulary_ = sorted(kept)
-        columns = np.array([seen[word] for word in self.vocabulary_])
-        self.idf_ = (1 + np.log((1 + len(checked)) / (1 + n_texts_with[columns]))).astype(np.float32)
-        self.mean_length_ = float(counts[:, columns].sum()) / max(len(checked), 1)
-        # A second fit may have another shape than the first.
-        self.__dict__.pop("components_", None)
-        if self.components is not None:
-            self.components_ = self._singular_vectors(self._weighted(counts[:, columns]), self.components)
+        self._learn(texts)
         return self
+
+    def fit_encode(self, texts: Sequence[str]) -> Matrix:
+        """Learn from texts and return their vectors; their words are counted once.
+
+        Raises
+        ------
+        DataError, ParameterError, ComponentError
+            As :meth:`fit` does.
+        """
+        return self._folded(self._learn(texts))
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return ``(n_texts, dim)``: a ``csr_array``, or a dense array with ``components``.
@@ -162,7 +147,54 @@ class TfidfEncoder(Encoder):
             If a text is no str.
         """
         check_fitted(self, "vocabulary_")
-        weighted = self._weighted(self._counts(check_texts(texts), self._columns()))
+        return self._folded(self._weighted(self._counts(check_texts(texts), self._columns())))
+
+    def _learn(self, texts: Sequence[str]) -> sparse.csr_array:
+        """Learn from texts; return the weights of their words."""
+        checked = check_texts(texts)
+        self._check_parameters()
+        seen: dict[str, int] = defaultdict(count().__next__)
+        counts = self._counts(checked, seen)
+        n_texts_with = np.bincount(counts.indices, minlength=len(seen))
+        kept = self._kept(counts, seen, n_texts_with)
+        if not kept:
+            raise DataError(
+                f"no word is left to learn from: {len(checked)} texts hold {len(seen)} different words, "
+                f"none of them in {self.min_count} texts (min_count)."
+            )
+        self.vocabulary_ = sorted(kept)
+        columns = np.array([seen[word] for word in self.vocabulary_])
+        self.idf_ = (1 + np.log((1 + len(checked)) / (1 + n_texts_with[columns]))).astype(np.float32)
+        counts = sparse.csr_array(counts[:, columns])
+        counts.sort_indices()
+        self.mean_length_ = float(counts.sum()) / max(len(checked), 1)
+        weighted = self._weighted(counts)
+        # A second fit may have another shape than the first.
+        self.__dict__.pop("components_", None)
+        if self.components is not None:
+            self.components_ = self._singular_vectors(weighted, self.components)
+        return weighted
+
+    def _check_parameters(self) -> None:
+        check_integer("min_count", self.min_count, minimum=1)
+        if self.max_features is not None:
+            check_integer("max_features", self.max_features, minimum=1)
+        if self.components is not None:
+            check_integer("components", self.components, minimum=1)
+        check_choice("weighting", self.weighting, ("tfidf", "bm25"))
+
+    def _kept(
+        self, counts: sparse.csr_array, seen: dict[str, int], n_texts_with: npt.NDArray[Any]
+    ) -> list[str]:
+        """Return the words that get a column."""
+        kept = [word for word, column in seen.items() if n_texts_with[column] >= self.min_count]
+        if self.max_features is None:
+            return kept
+        n_times = np.bincount(counts.indices, weights=counts.data, minlength=len(seen))
+        return sorted(kept, key=lambda word: (-n_times[seen[word]], word))[: self.max_features]
+
+    def _folded(self, weighted: sparse.csr_array) -> Matrix:
+        """Return the vectors of weighted words: themselves, or what they are in the space."""
         if self.components is None:
             return weighted
         check_fitted(self, "components_")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.base import clone
 
-from llmrec.base import Encoder, FloatArray
+from llmrec.base import Encoder, FloatArray, Matrix
 from llmrec.errors import ComponentError, DataError, LLMRecWarning
 from llmrec.validation import check_dense, check_fitted, check_integer, check_number, check_texts
 from llmrec.vectors import unit_rows
@@ -88,28 +88,18 @@ class WhitenedEncoder(Encoder):
         ParameterError, ComponentError
             If a parameter has a value that is not allowed, or the encoder gives sparse vectors.
         """
-        checked = check_texts(texts)
-        components = check_integer("components", self.components, minimum=1)
-        shrinkage = check_number("shrinkage", self.shrinkage, minimum=0)
-        if not isinstance(self.encoder, Encoder):
-            raise ComponentError(f"encoder must be an Encoder, got {type(self.encoder).__name__}.")
-        encoder = clone(self.encoder).fit(checked)
-        encoded = _dense(encoder, checked)
-        vectors = encoded[encoded.any(axis=1)].astype(np.float64)
-        mean, variances, directions = _principal_directions(vectors)
-        if components > len(variances):
-            warnings.warn(
-                f"components={components} is more than {len(vectors)} texts with vectors of width "
-                f"{vectors.shape[1]} allow; using {len(variances)}.",
-                LLMRecWarning,
-                stacklevel=2,
-            )
-        floor = shrinkage * variances.sum() / vectors.shape[1]
-        self.encoder_ = encoder
-        self.mean_ = mean.astype(np.float32)
-        scaled = directions[:, :components] / np.sqrt(variances[:components] + floor)
-        self.projection_ = np.ascontiguousarray(scaled, dtype=np.float32)
+        self._learn(texts)
         return self
+
+    def fit_encode(self, texts: Sequence[str]) -> FloatArray:
+        """Learn from texts and return their vectors; the inner encoder reads them once.
+
+        Raises
+        ------
+        DataError, ParameterError, ComponentError
+            As :meth:`fit` does.
+        """
+        return self._whitened(self._learn(texts))
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Return ``(n_texts, dim)`` float32 rows of length 1, or of zeros.
@@ -122,7 +112,34 @@ class WhitenedEncoder(Encoder):
             If a text is no str.
         """
         check_fitted(self, "projection_")
-        vectors = _dense(self.encoder_, check_texts(texts))
+        return self._whitened(_dense(self.encoder_, self.encoder_.encode(check_texts(texts))))
+
+    def _learn(self, texts: Sequence[str]) -> FloatArray:
+        """Learn from texts; return the inner encoder's vectors of them."""
+        checked = check_texts(texts)
+        components = check_integer("components", self.components, minimum=1)
+        shrinkage = check_number("shrinkage", self.shrinkage, minimum=0)
+        if not isinstance(self.encoder, Encoder):
+            raise ComponentError(f"encoder must be an Encoder, got {type(self.encoder).__name__}.")
+        encoder = clone(self.encoder)
+        encoded = _dense(encoder, encoder.fit_encode(checked))
+        vectors = encoded[encoded.any(axis=1)].astype(np.float64)
+        mean, variances, directions = _principal_directions(vectors)
+        if components > len(variances):
+            warnings.warn(
+                f"components={components} is more than {len(vectors)} texts with vectors of width "
+                f"{vectors.shape[1]} allow; using {len(variances)}.",
+                LLMRecWarning,
+                stacklevel=3,
+            )
+        floor = shrinkage * variances.sum() / vectors.shape[1]
+        self.encoder_ = encoder
+        self.mean_ = mean.astype(np.float32)
+        scaled = directions[:, :components] / np.sqrt(variances[:components] + floor)
+        self.projection_ = np.ascontiguousarray(scaled, dtype=np.float32)
+        return encoded
+
+    def _whitened(self, vectors: FloatArray) -> FloatArray:
         whitened: FloatArray = unit_rows((vectors - self.mean_) @ self.projection_)
         whitened[~vectors.any(axis=1)] = 0
         return whitened
@@ -134,8 +151,7 @@ class WhitenedEncoder(Encoder):
         return int(self.projection_.shape[1])
 
 
-def _dense(encoder: Encoder, texts: list[str]) -> FloatArray:
-    vectors = encoder.encode(texts)
+def _dense(encoder: Encoder, vectors: Matrix) -> FloatArray:
     if sparse.issparse(vectors):
         raise ComponentError(
             f"whitening needs dense vectors, and {type(encoder).__name__} gives sparse ones; "

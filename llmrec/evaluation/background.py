@@ -73,7 +73,7 @@ class Background:
         text_of = dict(zip(self.described.ids, join_text(self.described, None), strict=True))
         texts = [text_of.get(one, "") for one in self.items]
         encoder = cast(Encoder, clone(resolve("encoder", self.vectors_from)))
-        return encoder.fit(texts).encode(texts)
+        return encoder.fit_encode(texts)
 
     def categories(self, column: str) -> Any:
         """Return the ``(n_items, n_categories)`` ``csr_array`` of each item's shares of the categories.

@@ -28,6 +28,18 @@ def _vectors_are_float32_rows(subject: Subject) -> None:
         require_matrix(component.encode(texts), (len(texts), component.dim), f"encode of {len(texts)} texts")
 
 
+@encoder(
+    "fit_encode is fit and encode",
+    "``fit_encode`` gives the vectors that ``fit`` and then ``encode`` give, and learns the same.",
+    "leave fit_encode as it is inherited, or override it with what fit and encode have in common",
+)
+def _fit_encode_is_fit_and_encode(subject: Subject) -> None:
+    component = subject.fresh()
+    at_once = dense(component.fit_encode(TEXTS))
+    require_equal(at_once, dense(subject.fresh().fit(TEXTS).encode(TEXTS)), "fit_encode, and fit then encode")
+    require_equal(at_once, dense(component.encode(TEXTS)), "fit_encode, and encode after it")
+
+
 @encoder("different texts differ", "Not all texts have the same vector.", "let the vector depend on the text")
 def _different_texts_differ(subject: Subject) -> None:
     vectors = dense(subject.learned().encode(TEXTS))

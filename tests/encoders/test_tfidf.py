@@ -19,6 +19,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from llmrec.base import Tokenizer
 from llmrec.encoders import TfidfEncoder
 from llmrec.errors import ComponentError, DataError, LLMRecWarning, NotFittedError, ParameterError
+from llmrec.views import TextView
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog",
@@ -231,3 +232,28 @@ def test_unknown_words_leave_no_trace():
     assert encoder.vocabulary_ == ["blue", "red"]
     assert np.diff(found.indptr).tolist() == [2, 0, 0]
     assert found.has_sorted_indices
+
+
+class CountingTokenizer(PatternTokenizer):
+    calls = 0
+
+    def tokenize(self, text):
+        type(self).calls += 1
+        return super().tokenize(text)
+
+
+def test_a_catalogue_is_cut_into_words_once(monkeypatch):
+    monkeypatch.setattr(CountingTokenizer, "calls", 0)
+    TextView(TfidfEncoder(tokenizer=CountingTokenizer())).fit(["red shoes", "", "blue shoes"])
+    assert CountingTokenizer.calls == 2
+
+
+class DoubledTfidf(TfidfEncoder):
+    def encode(self, texts):
+        return 2 * super().encode(texts)
+
+
+def test_a_subclass_that_changes_encode_is_heard():
+    texts = ["red shoes", "blue shoes"]
+    doubled = DoubledTfidf().fit_encode(texts)
+    np.testing.assert_allclose(doubled.toarray(), 2 * TfidfEncoder().fit_encode(texts).toarray())

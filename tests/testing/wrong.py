@@ -181,7 +181,15 @@ ANY_ROLE = [
     (ChangesItsInput(), {"inputs stay unchanged"}),
     (UpdatesTheCallersArray(), {"inputs stay unchanged"}),
     (WritesOnRead(), {"reads leave the state unchanged"}),
-    (DrawsWithoutSeed(), {"same data give same answers", "refit equals fresh fit", "threads read alike"}),
+    (
+        DrawsWithoutSeed(),
+        {
+            "same data give same answers",
+            "refit equals fresh fit",
+            "threads read alike",
+            "fit_encode is fit and encode",
+        },
+    ),
     (AnswersUnfitted(), {"reading before learning is refused"}),
     (RaisesWhatComesUnfitted(), {"reading before learning is refused"}),
     (HidesItsState(), {"saved and loaded it answers alike"}),
@@ -286,6 +294,11 @@ class StacksNothing(LetterEncoder):
         return np.vstack([super(StacksNothing, self).encode([text]) for text in _checked(self, texts)])
 
 
+class TakesAShortCut(LetterEncoder):
+    def fit_encode(self, texts):
+        return 2 * self.fit(texts).encode(texts)
+
+
 class GivesEmptyTextAVector(LetterEncoder):
     def encode(self, texts):
         vectors = super().encode(texts)
@@ -333,7 +346,16 @@ ENCODERS = [
     ),
     (GivesColumns(), {"vectors are float32 rows"}),
     (GivesCooMatrices(), {"vectors are float32 rows", "no texts give no rows", "odd text is encoded too"}),
-    (LiesAboutItsWidth(), {"vectors are float32 rows", "no texts give no rows", "odd text is encoded too"}),
+    (
+        LiesAboutItsWidth(),
+        {
+            "vectors are float32 rows",
+            "no texts give no rows",
+            "odd text is encoded too",
+            "fit_encode is fit and encode",
+        },
+    ),
+    (TakesAShortCut(), {"fit_encode is fit and encode"}),
     (SaysTheSameOfAll(), {"different texts differ"}),
     (StacksNothing(), {"no texts give no rows"}),
     (GivesEmptyTextAVector(), {"empty text is a vector of zeros"}),
