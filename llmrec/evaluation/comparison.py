@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llmrec.errors import ParameterError, UnknownNameError, nearest
+from llmrec.errors import LLMRecWarning, ParameterError, UnknownNameError, nearest
 from llmrec.evaluation.intervals import bootstrap_interval, paired_test
 from llmrec.evaluation.metric_names import Metric, resolve_metric
 from llmrec.evaluation.splits import Split
@@ -23,6 +24,7 @@ from llmrec.validation import check_integer, check_number
 __all__ = ["Comparison", "compare"]
 
 _METRICS = ("ndcg@10", "recall@10", "coverage@10")
+_FEW_EARLIER = 0.05
 _COSTS = {
     "fit_seconds": "fit, s",
     "request_ms": "ms a request",
@@ -279,6 +281,8 @@ def compare(
         new_users=new_users,
         item_vectors=item_vectors,
     )
+    if any(getattr(one, "histories", None) == "auto" for one in recommenders.values()):
+        _warn_of_earlier_events(split)
     trials = {}
     with progress_bar(description="Comparing", total=len(recommenders) * len(task.users)) as bar:
         for name, recommender in recommenders.items():
@@ -306,6 +310,20 @@ def compare(
         level=level,
         **sampling,
     )
+
+
+def _warn_of_earlier_events(split: Split) -> None:
+    """Say so where what is asked for lies between events that have times: not what comes next."""
+    share = split.share_of_earlier_events()
+    if share > _FEW_EARLIER:
+        warnings.warn(
+            f"{share:.0%} of the test events happened before the last training event of their user, and the "
+            "parts have times: a recommender that learns from their order what comes next is asked here for "
+            'what is missing. Pass Recommender(histories="sets"), or leave the times out, as '
+            "split_users_at_random and split_k_fold do.",
+            LLMRecWarning,
+            stacklevel=3,
+        )
 
 
 def _p_values(trials: list[Trial], metrics: list[Metric], sampling: dict[str, int]) -> Values:

@@ -65,6 +65,32 @@ class Split:
         parts = [None if one is None else _read(one) for one in (train, test, validation, shown)]
         return cls(cast(Interactions, parts[0]), cast(Interactions, parts[1]), *parts[2:])
 
+    def share_of_earlier_events(self) -> float:
+        """Return the share of the test events that happened before the last training event of their user.
+
+        0 without times. Above a few percent, the split asks what is missing from a history rather than what
+        comes next. Items that the training part does not have are not counted: hiding them is another matter.
+
+        Examples
+        --------
+        >>> later = [("ann", "tea", 1.0, 20.0), ("bob", "jam", 1.0, 20.0)]
+        >>> earlier = [("ann", "jam", 1.0, 10.0)]
+        >>> Split.from_tables(train=later, test=earlier).share_of_earlier_events()
+        1.0
+        """
+        train, test = self.train.events, self.test.events
+        if train.timestamps is None or test.timestamps is None or not len(test):
+            return 0.0
+        last = np.full(self.train.n_users + 1, -np.inf)
+        np.maximum.at(last, train.user_rows, train.timestamps)
+        # Users whom the training part does not have come last, and have nothing to be earlier than.
+        rows = {user: row for row, user in enumerate(self.train.users)}
+        row_of_user = np.array([rows.get(user, len(rows)) for user in self.test.users])
+        is_earlier = test.timestamps < last[row_of_user[test.user_rows]]
+        known = set(self.train.items)
+        is_known = np.array([item in known for item in self.test.items])
+        return float(np.mean(is_earlier & is_known[test.item_rows]))
+
     def __iter__(self) -> Iterator[Interactions]:
         parts = (self.train, self.validation, self.test)
         return iter([part for part in parts if part is not None])

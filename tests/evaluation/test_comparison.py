@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ from llmrec.evaluation import (
     recall_at_k,
     split_cold_items,
     split_cold_users,
+    split_users_at_random,
     split_users_by_time,
 )
 from tests.evaluation.samples import random_events
@@ -388,3 +391,34 @@ def test_the_model_itself_is_counted():
     views = [array[:10], array[5:]]
     assert 800_000 <= model_bytes(views) < 801_000
     assert model_bytes(small) > small.views_["als"].item_vectors_.nbytes + small.interactions_.n_events * 12
+
+
+@pytest.mark.parametrize("options", [{}, {"histories": "sequences"}, {"histories": "sets"}], ids=str)
+def test_a_random_split_with_times_is_pointed_out_to_whom_it_may_mislead(options):
+    split = split_users_at_random(random_events(), keep_times=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compare({"knn": only("item-knn").set_params(**options)}, split, n_timed=0)
+    told = [str(one.message) for one in caught if "before the last training event" in str(one.message)]
+    assert len(told) == (not options)
+    assert all('histories="sets"' in one for one in told)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [leave_one_out, split_users_by_time, split_users_at_random, split_cold_items],
+    ids=lambda one: one.__name__,
+)
+def test_other_splits_ask_for_nothing_that_came_before(cut):
+    assert cut(random_events()).share_of_earlier_events() == 0
+
+
+def test_the_share_of_earlier_events_is_counted_by_user():
+    train = [("ann", "tea", 1.0, 20.0), ("bob", "jam", 1.0, 5.0)]
+    test = [
+        ("ann", "jam", 1.0, 10.0),
+        ("ann", "ham", 1.0, 10.0),
+        ("bob", "tea", 1.0, 10.0),
+        ("eve", "jam", 1.0, 1.0),
+    ]
+    assert Split.from_tables(train, test).share_of_earlier_events() == 0.25
