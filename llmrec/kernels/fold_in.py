@@ -219,8 +219,9 @@ def _made_for(blocks: tuple[int, ...]) -> FoldIn:
         n_unsolved = 0
         for row in range(len(solution)):
             start, stop = indptr[row], indptr[row + 1]
-            left = fold_in_row(
-                solution[row : row + 1], columns[start:stop], values[start:stop], are_targets, table,
+            # Not the kernel above, which would keep this one from being found on disk.
+            left = fold_in(
+                blocks, solution[row : row + 1], columns[start:stop], values[start:stop], are_targets, table,
                 has_drifted, strength, unobserved, exponent, is_centred,
             )  # fmt: skip
             if left < 0:

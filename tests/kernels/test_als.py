@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -245,4 +248,17 @@ def test_warm_compiles_for_the_default_width():
     als.warm()
     fold_in.warm()
     assert als.descend.signatures
-    assert fold_in.fold_in.signatures
+    assert all(one.signatures for one in fold_in.fold_in_of(4))
+
+
+def test_the_kernels_of_fold_in_are_found_on_disk_by_another_process(tmp_path):
+    code = (
+        "from llmrec.kernels import fold_in; fold_in.warm(16); "
+        "print([sum(one.stats.cache_misses.values()) for one in fold_in.fold_in_of(1)])"
+    )
+    where = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=where)
+        for _ in range(2)
+    ]
+    assert [one.stdout.strip() for one in said] == ["[1, 1]", "[0, 0]"]
