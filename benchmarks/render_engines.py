@@ -19,19 +19,21 @@ Speed beside peers, on one machine, in turns. Ratios are the peer's time over ou
 faster; wall and CPU apart. Peers run in an environment of their own (`benchmarks/timing.py` says how to make
 it). Losses stay in the tables.
 
-Two processors were at hand. Sweeps, neighbours of a million events, singular vectors, and the tables of
+Two processors were at hand. Neighbours of a million events, singular vectors, and the tables of sweeps, of
 requests and of top-k whose file does not end in ``avx2`` or ``graph``, are of one with AVX-512 VNNI, and
 older: requests have become shorter since. All others are of one without, where the scan of bytes, fold-in and
 gradient steps are slower by half or more; so are the peers, but less.
 
 The tables of the ranking alone and of losses on small data and neighbours of five million events were
 measured while a dozen other processes ran, the search through a graph beside three others (its queries at a
-million items beside one), those of losses on ml1m beside one: read their CPU times, not the wall. Fold-in,
-requests without AVX-512 and events were measured alone, but on a machine whose other guests slow it for
+million items beside one), those of losses on ml1m beside one: read their CPU times, not the wall. Requests
+without AVX-512 and events were measured alone, but on a machine whose other guests slow it for
 seconds, by as much as three quarters: a request of one round took 251 µs where others took 140. The table of
 events is that of the quietest of three runs. On ml20m the ranking was followed for 3 sweeps, when the peers
-had not yet reached their best. The table of sweeps, with memory in it, is from before ALS started from rough
-singular vectors and before rows were read twice, which on AVX2 takes a fifth off a sweep."""
+had not yet reached their best. The table of sweeps with AVX-512, with memory in it, is from before ALS
+started from rough singular vectors and before rows were read twice, which on AVX2 takes a fifth off a sweep.
+That without, fold-in and top-k without were measured while two others worked on two cores: of the sweeps,
+read the CPU times."""
 
 
 def section(measured: dict[str, Any]) -> str:

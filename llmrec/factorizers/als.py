@@ -44,6 +44,9 @@ _LEAST_REGULARIZATION, _MOST_REGULARIZATION = 1e-6, 0.03
 _BIAS_COLUMNS = 2
 # Of a vector's length: closer than that is what float32 rounds.
 _SAME_PLACE = 1e-5
+# Of weights: less counts as that much.
+_LEAST_MASS = 1e-6
+_LARGEST = float(np.finfo(np.float32).max)
 _SIDES = ("users", "items")
 # Multiplications from which on a sweep by gradients is worth the half second that its code takes to load.
 _LARGE = 1e9
@@ -190,7 +193,9 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         Raises
         ------
         DataError
-            If the feedback is explicit and the events have no ratings.
+            If the feedback is explicit and the events have no ratings; if weights are all so small that they
+            are lost beside the least that a row's regularization counts, 1e-6; or if they are so large or so
+            unequal that factors are not finite.
         """
         factors = self._check_parameters()
         self.content_ = self._check_content(content, interactions.n_items)
@@ -198,7 +203,9 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         self.usual_rating_ = usual_rating(interactions, self.rating_exponent if self.is_implicit else 0.0)
         if self.feedback == "implicit":
             histories = self._weighed(interactions.histories())
-            rows, bias = SparseRows.of(histories.weight_matrix(), None), None
+            weights = histories.weight_matrix()
+            _check_sums(weights)
+            rows, bias = SparseRows.of(weights, None), None
         else:
             ratings = interactions.rating_matrix
             bias = RatingBias.of(ratings, self.damping)
@@ -209,10 +216,16 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
         self.unobserved_weight_ = self._unobserved_weight(rows.weights)
         self.regularization_ = self._strength(rows.weights)
         self.solver_ = self._solver(rows.weights)
-        # Where eigenvalues lie close the last bit of a sum turns the basis of a sweep, and with it what is
-        # rounded off: with one thread BLAS gives the same bits for any number allowed.
-        with one_blas_thread():
-            users, items = self._alternate(rows, factors)
+        self._check_heaviest(rows)
+        try:
+            # Where eigenvalues lie close the last bit of a sum turns the basis of a sweep, and with it what
+            # is rounded off: with one thread BLAS gives the same bits for any number allowed.
+            with one_blas_thread():
+                users, items = self._alternate(rows, factors)
+        except (np.linalg.LinAlgError, ZeroDivisionError) as error:
+            raise self._not_finite(rows) from error
+        if not (np.isfinite(users).all() and np.isfinite(items).all()):
+            raise self._not_finite(rows)
         self.mean_rating_ = 0.0 if bias is None else bias.mean
         self.user_vectors_ = users if bias is None else with_user_bias(users, bias.user + bias.mean)
         self.item_vectors_ = items if bias is None else with_item_bias(items, bias.item)
@@ -380,6 +393,35 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
             raise DataError(f"content has {checked.shape[0]} rows for {n_items} items.")
         return checked
 
+    def _check_heaviest(self, rows: SparseRows) -> None:
+        """Refuse weights beside which the least mass of a row is so large that all factors shrink to 0."""
+        if not (self.is_implicit and rows.weights.nnz):
+            return
+        n_users, n_items = rows.weights.shape
+        unobserved = self.unobserved_weight_
+        heaviest = max(rows.mass.max() + unobserved * n_items, rows.column_mass.max() + unobserved * n_users)
+        if heaviest < _LEAST_MASS:
+            raise DataError(
+                f"weights of at most {rows.weights.data.max():.3g} are too small: with what did not happen, "
+                f"those of the user or item that has most add up to {heaviest:.3g}, and must to at least "
+                f"{_LEAST_MASS:g}. Multiply all weights by a constant, so that the usual one is about 1."
+            )
+
+    def _not_finite(self, rows: SparseRows) -> DataError:
+        """Return what to raise where a fit has left what float32 holds."""
+        given = f"regularization={self.regularization_:.3g}"
+        if rows.targets is not None:
+            return DataError(
+                f"the factors are not finite, with ratings that differ from their biases by up to "
+                f"{np.abs(rows.targets).max():.3g} and {given}. Scale the ratings down, to about 1 to 5."
+            )
+        weights = rows.weights.data
+        return DataError(
+            f"the factors are not finite, with weights from {weights.min():.3g} to {weights.max():.3g} and "
+            f"{given}. Scale or clip the weights to between 1e-6 and 1e6 times the usual one, which should "
+            "be about 1, or raise the regularization."
+        )
+
     def _unobserved_weight(self, weights: Any) -> float:
         if not isinstance(self.unobserved_weight, str):
             return float(self.unobserved_weight)
@@ -419,6 +461,8 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
                 self.text_map_ = mapping.fit(items)
             users, items, highest = self._users_ahead(rows, by_item, users, items, before, highest)
             self.losses_.append(highest)
+            if not np.isfinite(highest):
+                break
             bar.set_postfix_str(f"loss {self.losses_[-1]:.5g}", refresh=False)
             if self._has_converged():
                 break
@@ -557,12 +601,22 @@ class ALSFactorizer(FactorModel, ContentFactorizer):
     def _ridge(self, mass: DoubleArray, n_columns: int) -> DoubleArray:
         unobserved = self.unobserved_weight_ * n_columns if self.is_implicit else 0.0
         return np.asarray(
-            self.regularization_ * np.maximum(mass + unobserved, 1e-6) ** self.frequency_exponent
+            self.regularization_ * np.maximum(mass + unobserved, _LEAST_MASS) ** self.frequency_exponent
         )
 
     def _penalty(self, rows: SparseRows, vectors: FloatArray, solved: FloatArray) -> float:
         """Return what the regularization asks of solved rows."""
         return float(self._ridge(rows.mass, len(vectors)) @ (row_norms(solved).astype(np.float64) ** 2))
+
+
+def _check_sums(weights: Any) -> None:
+    """Refuse weights whose sums may be beyond float32."""
+    largest = float(weights.data.max(initial=0))
+    if largest * weights.nnz > _LARGEST:
+        raise DataError(
+            f"weights of up to {largest:.3g} may add up to more than float32 holds, {_LARGEST:.3g}. "
+            "Multiply all weights by a constant, so that the usual one is about 1."
+        )
 
 
 def _edge_of_noise(weights: Any, unobserved: float) -> float:

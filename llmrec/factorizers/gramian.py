@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ import numpy.typing as npt
 from llmrec.base import FloatArray
 from llmrec.threads import map_threads
 from llmrec.vectors import grown
+
+if TYPE_CHECKING:
+    from llmrec.kernels.fold_in import FoldIn
 
 __all__ = ["Gramian", "gram"]
 
@@ -63,14 +66,14 @@ class Gramian:
     moments : ndarray of shape (dim,)
         Mean square of each coordinate in the basis, each vector weighing as its own square: long vectors are
         those of frequent items, of which histories are made.
-    turned : ndarray of float32, shape (n, width)
-        The vectors in the basis, in whole blocks of 16.
-    space : ndarray of float32
-        Basis, drift, eigenvalues and moments in one array, as the kernel of fold-in reads them.
+    table : ndarray of float32, shape (3 * width + 2 + n, width)
+        All that the kernel of fold-in reads, in one array, for each that it is handed costs time: the basis,
+        its transpose, the drift, the eigenvalues, the moments, and the vectors in the basis; ``width`` is
+        ``dim`` in whole blocks of 16.
     n_changes : int
         How many vectors have changed.
     fold_in : callable
-        The kernel for vectors of this width.
+        The kernel for one row of this width.
 
     Examples
     --------
@@ -90,19 +93,20 @@ class Gramian:
         values, self.basis = np.linalg.eigh(gram(used))
         self.eigenvalues: DoubleArray = np.maximum(values, 0)
         self.drift: DoubleArray = np.zeros((self.dim, self.dim))
-        self.turned = _turned(used, self.basis)
-        self.moments: DoubleArray = _moments(self.turned)[: self.dim]
-        self.space = self._space()
-
-    def _space(self) -> FloatArray:
-        """Return what :func:`llmrec.kernels.fold_in.fold_in` reads, in float32 and whole blocks of lanes."""
         width = -(-self.dim // _LANES) * _LANES
-        space = np.zeros((3 * width + 2, width), dtype=np.float32)
-        space[: self.dim, : self.dim] = self.basis
-        space[width : width + self.dim, : self.dim] = self.basis.T
-        space[3 * width, : self.dim] = self.eigenvalues
-        space[3 * width + 1, : self.dim] = self.moments
-        return space
+        self._n_before = 3 * width + 2
+        self.table: FloatArray = np.zeros((self._n_before + len(vectors), width), dtype=np.float32)
+        _turn(used, self.basis, self.turned)
+        self.moments: DoubleArray = _moments(self.turned)[: self.dim]
+        self.table[: self.dim, : self.dim] = self.basis
+        self.table[width : width + self.dim, : self.dim] = self.basis.T
+        self.table[3 * width, : self.dim] = self.eigenvalues
+        self.table[3 * width + 1, : self.dim] = self.moments
+
+    @property
+    def turned(self) -> FloatArray:
+        """The vectors in the basis, ``(n, width)``, zeros past ``dim``."""
+        return self.table[self._n_before :]
 
     def matrix(self) -> DoubleArray:
         """Return :math:`Y^T Y` as it is now."""
@@ -118,9 +122,13 @@ class Gramian:
     @cached_property
     def fold_in(self) -> Any:
         """The kernel, :func:`llmrec.kernels.fold_in.fold_in`; its code is loaded when it is asked for."""
+        return self.kernels().row
+
+    def kernels(self) -> FoldIn:
+        """Return the kernels of fold-in for vectors of this width."""
         from llmrec.kernels.fold_in import fold_in_of
 
-        return fold_in_of(self.space.shape[1] // _LANES)
+        return fold_in_of(self.table.shape[1] // _LANES)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled code is not for another process, which may run another version of Python.
@@ -139,25 +147,24 @@ class Gramian:
         """Take note that vectors, ``(n, >= dim)``, of distinct rows were ``before`` and are ``after``."""
         from llmrec.kernels.gramian import drift
 
-        drift(rows, before, after, self.basis, self.drift, self.space, self.turned)
+        drift(rows, before, after, self.basis, self.drift, self.table)
         self.n_changes += len(before)
 
     def follow(self, vectors: FloatArray) -> None:
         """Take note that the vectors moved to another array, with rows of zeros added."""
         self._vectors = vectors
         self._most_changes = max(len(vectors), self.dim)
-        self.turned = grown(self.turned, len(vectors))
+        self.table = grown(self.table, self._n_before + len(vectors))
 
 
-def _turned(vectors: FloatArray, basis: DoubleArray) -> FloatArray:
-    turned = np.zeros((len(vectors), -(-len(basis) // _LANES) * _LANES), dtype=np.float32)
+def _turn(vectors: FloatArray, basis: DoubleArray, turned: FloatArray) -> None:
+    """Write the vectors in the basis."""
 
     def part(start: int) -> None:
         rows = slice(start, start + _ROWS)
         turned[rows, : len(basis)] = vectors[rows].astype(np.float64) @ basis
 
     map_threads(part, range(0, len(vectors), _ROWS))
-    return turned
 
 
 def _moments(turned: FloatArray) -> DoubleArray:

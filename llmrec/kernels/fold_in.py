@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from llmrec.kernels.gradients import add_products, advance, begin
-from llmrec.kernels.jit import kernel
+from llmrec.kernels.jit import brief_kernel, inlined_kernel, kernel
 from llmrec.kernels.lanes import LANES, combined_rows, gather_errors
+from llmrec.kernels.vectors import prefetch
 
-__all__ = ["fold_in", "fold_in_of", "warm"]
+__all__ = ["FoldIn", "fold_in", "fold_in_of", "warm"]
 
 _MOST_STEPS = 200
 _ENOUGH = np.float32(1e-13)
 _SMALLEST = np.float32(1e-30)
 _N_VECTORS = 9
+_FETCHED = 16
 
-by_blocks: dict[int, Any] = {}
+by_blocks: dict[int, FoldIn] = {}
 """What :func:`fold_in_of` has made so far."""
 
 
 @kernel
-def _all_within(columns: Any, start: Any, stop: Any, n_columns: Any) -> Any:
+def _all_within(columns: Any, n_columns: Any) -> Any:
     within = True
-    for place in range(start, stop):
+    for place in range(len(columns)):
         within &= (columns[place] >= 0) & (columns[place] < n_columns)
     return within
-
-
-@kernel
-def _longest(indptr: Any, n_rows: Any) -> Any:
-    longest = 1
-    for row in range(n_rows):
-        longest = max(longest, indptr[row + 1] - indptr[row])
-    return longest
 
 
 @kernel
@@ -43,6 +37,14 @@ def _turn(blocks: Any, vector: Any, turn: Any, result: Any) -> Any:
     for k in range(len(result)):
         result[k] = np.float32(0)
     combined_rows(blocks, turn, vector, len(vector), result)
+
+
+@inlined_kernel
+def _ask(vectors: Any, first: Any, count: Any) -> None:
+    """Ask for some rows, so that they are on their way while something else is done."""
+    size = 4 * vectors.shape[1]
+    for start in range(first * size, (first + count) * size, 64):
+        prefetch(np.uintp(vectors.ctypes.data + start))
 
 
 @kernel
@@ -116,116 +118,125 @@ def _descend(
 @kernel
 def fold_in(
     blocks: Any,
-    indptr: Any,
     solution: Any,
     columns: Any,
     values: Any,
     are_targets: Any,
-    turned: Any,
-    space: Any,
+    table: Any,
     has_drifted: Any,
     strength: Any,
     unobserved: Any,
     exponent: Any,
     is_centred: Any,
 ) -> Any:
-    r"""Solve rows of :func:`llmrec.factorizers.least_squares.solve_rows` to the limit of float32.
+    r"""Solve a row of :func:`llmrec.factorizers.least_squares.solve_rows` to the limit of float32.
 
-    Returns the number of rows that did not come to rest; -1, and solves nothing, if an entry points past the
+    Returns 1 if the row did not come to rest, else 0; -1, and solves nothing, if an entry points past the
     vectors.
 
     Parameters
     ----------
     blocks : tuple of width / 16 integers
         ``width`` is ``dim`` in whole blocks of 16.
-    indptr, columns, values
-        The rows, as in a ``csr_array``: int64, int32, float32. Repeated columns add up.
-    solution : ndarray of float32, shape (n_rows, dim)
-        Filled here; nan where a row has not come to rest.
+    solution : ndarray of float32, shape (1, dim)
+        Filled here; with nan if the row has not come to rest.
+    columns, values : ndarray of int32 and float32, shape (n,)
+        The entries. Repeated columns add up.
     are_targets : int
         If 0, values are weights, and all targets are 1; else they are targets that weigh 1.
-    turned, space : ndarray of float32, shape (n_columns, width) and (3 * width + 2, width)
+    table : ndarray of float32, shape (3 * width + 2 + n_columns, width)
         Of a :class:`~llmrec.factorizers.gramian.Gramian`. In its basis ``YᵀY`` is the diagonal of the
         eigenvalues and, if it has drifted, the drift; so a step reads but the vectors of the entries.
     has_drifted : int
         0 if it has not.
     strength, unobserved, exponent : float
-        The ridge of a row is ``strength * (mass + unobserved * n_columns) ** exponent``; ``unobserved`` is
-        what ``YᵀY`` is multiplied by.
+        The ridge is ``strength * (mass + unobserved * n_columns) ** exponent``; ``unobserved`` is what
+        ``YᵀY`` is multiplied by.
     is_centred : int
-        Whether ``solution`` comes with what each row is drawn towards; if 0, that is the origin.
+        Whether ``solution`` comes with what the row is drawn towards; if 0, that is the origin.
     """
-    width, dim = LANES * len(blocks), solution.shape[1]
-    background = np.float32(unobserved)
-    if not _all_within(columns, indptr[0], indptr[len(solution)], len(turned)):
+    width, dim, n = LANES * len(blocks), solution.shape[1], len(columns)
+    turned, drift, background = table[3 * width + 2 :], table[2 * width : 3 * width], np.float32(unobserved)
+    if not _all_within(columns, len(turned)):
         return -1
-    n_unsolved = 0
-    longest = _longest(indptr, len(solution))
+    for place in range(min(n, _FETCHED)):
+        _ask(turned, np.int64(columns[place]), 1)
+    _ask(table, width, width)
     # One array for all: to make one takes as long as a product of two vectors.
-    work = np.empty((_N_VECTORS + longest, width), np.float32)
-    panel, drift = work[_N_VECTORS:], space[2 * width : 3 * width]
-    x, residual, centre, plain = work[2], work[3], work[6], work[7]
-    ones = np.ones(longest if are_targets else 1, np.float32)
-    for row in range(len(solution)):
-        start, stop = indptr[row], indptr[row + 1]
-        own, n = values[start:stop], stop - start
-        weights, targets = (ones, own) if are_targets else (own, ones)
-        mass = _mass(weights, n)
-        ridge = np.float32(strength * max(mass + unobserved * len(turned), 1e-6) ** exponent)
-        _prepare(space, has_drifted, background, ridge, mass, work)
-        _centred(blocks, space, solution[row], is_centred, plain, centre)
-        gather_errors(
-            blocks, turned, columns[start:stop], weights, targets, are_targets, 0, n, centre, residual, panel,
-            True,
-        )  # fmt: skip
-        is_solved = _descend(blocks, drift, has_drifted, background, panel, weights, n, work)
-        n_unsolved += 0 if is_solved else 1
-        combined_rows(blocks, space[width : 2 * width], x, width, plain)
-        for k in range(dim):
-            solution[row, k] = plain[k] if is_solved else np.float32(np.nan)
-    return n_unsolved
+    work = np.empty((_N_VECTORS + max(n, 1), width), np.float32)
+    panel, x, residual, centre, plain = work[_N_VECTORS:], work[2], work[3], work[6], work[7]
+    ones = np.ones(n if are_targets else 1, np.float32)
+    weights, targets = (ones, values) if are_targets else (values, ones)
+    mass = _mass(weights, n)
+    ridge = np.float32(strength * max(mass + unobserved * len(turned), 1e-6) ** exponent)
+    _prepare(table, has_drifted, background, ridge, mass, work)
+    _centred(blocks, table, solution[0], is_centred, plain, centre)
+    gather_errors(
+        blocks, turned, columns, weights, targets, are_targets, 0, n, centre, residual, panel, True
+    )  # fmt: skip
+    is_solved = _descend(blocks, drift, has_drifted, background, panel, weights, n, work)
+    combined_rows(blocks, table[width : 2 * width], x, width, plain)
+    for k in range(dim):
+        solution[0, k] = plain[k] if is_solved else np.float32(np.nan)
+    return 0 if is_solved else 1
 
 
-def fold_in_of(n_blocks: int) -> Any:
-    """Return :func:`fold_in` for vectors of so many blocks of 16 floats.
+class FoldIn(NamedTuple):
+    """:func:`fold_in` for vectors of one width: to be told it with each call would take as long as a step.
 
-    To be told it with each call would take as long as a step.
+    ``row`` keeps the interpreter's lock, as what takes microseconds should. ``rows`` takes ``indptr`` first,
+    int64, and solves as many rows as there are; it returns how many did not come to rest, or -1.
     """
+
+    row: Any
+    rows: Any
+
+
+def fold_in_of(n_blocks: int) -> FoldIn:
+    """Return the kernels for vectors of so many blocks of 16 floats."""
     if n_blocks not in by_blocks:
         by_blocks[n_blocks] = _made_for((0,) * n_blocks)
     return by_blocks[n_blocks]
 
 
-def _made_for(blocks: tuple[int, ...]) -> Any:
+def _made_for(blocks: tuple[int, ...]) -> FoldIn:
 
-    @kernel
-    def fold_in_blocks(
-        indptr: Any, solution: Any, columns: Any, values: Any, are_targets: Any, turned: Any, space: Any,
-        has_drifted: Any, strength: Any, unobserved: Any, exponent: Any, is_centred: Any,
+    @brief_kernel
+    def fold_in_row(
+        solution: Any, columns: Any, values: Any, are_targets: Any, table: Any, has_drifted: Any,
+        strength: Any, unobserved: Any, exponent: Any, is_centred: Any,
     ) -> Any:  # fmt: skip
         return fold_in(
-            blocks, indptr, solution, columns, values, are_targets, turned, space, has_drifted, strength,
-            unobserved, exponent, is_centred,
+            blocks, solution, columns, values, are_targets, table, has_drifted, strength, unobserved,
+            exponent, is_centred,
         )  # fmt: skip
 
-    return fold_in_blocks
+    @kernel
+    def fold_in_rows(
+        indptr: Any, solution: Any, columns: Any, values: Any, are_targets: Any, table: Any,
+        has_drifted: Any, strength: Any, unobserved: Any, exponent: Any, is_centred: Any,
+    ) -> Any:  # fmt: skip
+        n_unsolved = 0
+        for row in range(len(solution)):
+            start, stop = indptr[row], indptr[row + 1]
+            # Not the kernel above, which would keep this one from being found on disk.
+            left = fold_in(
+                blocks, solution[row : row + 1], columns[start:stop], values[start:stop], are_targets, table,
+                has_drifted, strength, unobserved, exponent, is_centred,
+            )  # fmt: skip
+            if left < 0:
+                return left
+            n_unsolved += left
+        return n_unsolved
+
+    return FoldIn(fold_in_row, fold_in_rows)
 
 
 def warm(dim: int = 64) -> None:
     """Compile for vectors of ``dim`` floats."""
     width = -(-dim // LANES) * LANES
-    turned, square = np.ones((1, width), dtype=np.float32), np.eye(width, dtype=np.float32)
-    fold_in_of(width // LANES)(
-        np.array([0, 1], dtype=np.int64),
-        np.empty((1, dim), dtype=np.float32),
-        np.zeros(1, dtype=np.int32),
-        turned[0, :1],
-        0,
-        turned,
-        np.vstack([square, square, square, square[:2]]),
-        0,
-        1.0,
-        1.0,
-        1.0,
-        0,
-    )
+    kernels, table = fold_in_of(width // LANES), np.ones((3 * width + 3, width), dtype=np.float32)
+    how = np.zeros(1, np.int32), table[0, :1], 0, table, 0, 1.0, 1.0, 1.0, 0
+    solution = np.empty((1, dim), dtype=np.float32)
+    kernels.row(solution, *how)
+    kernels.rows(np.array([0, 1], dtype=np.int64), solution, *how)

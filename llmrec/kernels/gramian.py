@@ -12,7 +12,7 @@ __all__ = ["drift", "warm"]
 
 
 @kernel
-def drift(rows: Any, before: Any, after: Any, basis: Any, total: Any, space: Any, turned: Any) -> None:
+def drift(rows: Any, before: Any, after: Any, basis: Any, total: Any, table: Any) -> None:
     """Add the outer products of vectors ``after`` less those ``before``, in the basis, to ``total``.
 
     Parameters
@@ -20,10 +20,11 @@ def drift(rows: Any, before: Any, after: Any, basis: Any, total: Any, space: Any
     rows : ndarray of int32, shape (n,)
     before, after : ndarray of float32, shape (n, >= dim)
     basis, total : ndarray of float64, shape (dim, dim)
-    space, turned : ndarray of float32, shape (3 * width + 2, width) and (n_vectors, width)
-        Of :class:`~llmrec.factorizers.gramian.Gramian`: they receive the total, and the vectors ``after``.
+    table : ndarray of float32, shape (3 * width + 2 + n_vectors, width)
+        Of :class:`~llmrec.factorizers.gramian.Gramian`: it receives the total, and the vectors ``after``.
     """
-    dim, first = len(basis), 2 * space.shape[1]
+    dim, width = len(basis), table.shape[1]
+    first, turned = 2 * width, table[3 * width + 2 :]
     vector = np.empty(dim, np.float64)
     for vectors, sign in ((before, -1.0), (after, 1.0)):
         for i in range(len(rows)):
@@ -39,10 +40,10 @@ def drift(rows: Any, before: Any, after: Any, basis: Any, total: Any, space: Any
                     total[j, k] += scaled * vector[k]
     for j in range(dim):
         for k in range(dim):
-            space[first + j, k] = total[j, k]
+            table[first + j, k] = total[j, k]
 
 
 def warm() -> None:
     """Compile for the arrays that a Gramian has."""
-    row, square, wide = np.ones((1, 1), dtype=np.float32), np.ones((1, 1)), np.ones((50, 16), np.float32)
-    drift(np.zeros(1, dtype=np.int32), row, row, square, square.copy(), wide, wide[:1])
+    row, square = np.ones((1, 1), dtype=np.float32), np.ones((1, 1))
+    drift(np.zeros(1, dtype=np.int32), row, row, square, square.copy(), np.ones((51, 16), np.float32))

@@ -282,6 +282,79 @@ def test_a_new_history_is_served_like_the_users_it_resembles():
     assert scores[6:].min() > scores[:6].max() + 0.3
 
 
+# -- weights at the limits of float32 ----------------------------------------------------------------------
+
+
+def weighing(weight, n_heavy=None):
+    """Return events of which all or the first few have some weight, the others 1."""
+    met = random_weights(40, 30, seed=5)
+    met[met > 0] = 1
+    heavy = np.argwhere(met > 0)[:n_heavy]
+    met[heavy[:, 0], heavy[:, 1]] = weight
+    return from_dense(met)
+
+
+@pytest.mark.parametrize("solver", ["cg", "exact"])
+@pytest.mark.parametrize("regularization", ["auto", 0.1])
+@pytest.mark.parametrize("n_heavy", [None, 1])
+@pytest.mark.parametrize("weight", [1e-38, 1e-20, 1e-14, 1e-8, 1e-4, 1e4, 1e8, 1e14, 1e20, 1e30, 1e38])
+def test_a_fit_is_finite_and_not_zero_or_says_what_weights_are_allowed(
+    weight, n_heavy, regularization, solver
+):
+    events = weighing(weight, n_heavy)
+    als = ALSFactorizer(8, solver=solver, regularization=regularization, progress=False)
+    if 1e-8 <= weight <= 1e8 or (weight < 1 and n_heavy):
+        vectors = als.fit(events)
+        assert np.isfinite(vectors.user_vectors_).all()
+        assert np.isfinite(vectors.item_vectors_).all()
+        assert np.abs(vectors.user_vectors_ @ vectors.item_vectors_.T).max() > 1e-7
+        return
+    try:
+        vectors = als.fit(events)
+    except DataError as error:
+        message = str(error)
+    else:
+        assert weight > 1
+        assert np.isfinite(vectors.user_vectors_).all()
+        assert np.isfinite(vectors.item_vectors_).all()
+        return
+    assert f"{weight:.3g}" in message
+    assert "about 1" in message
+
+
+def test_weights_that_all_count_for_nothing_are_refused():
+    with pytest.raises(DataError, match=r"weights of at most 1e-14 are too small.*at least 1e-06"):
+        fitted(weighing(1e-14), unobserved_weight="auto")
+
+
+@pytest.mark.parametrize("n_heavy", [None, 1])
+def test_weights_beyond_float32_are_refused(n_heavy):
+    with pytest.raises(DataError, match=r"not finite, with weights from \S+ to 1e\+20.*1e-6 and 1e6"):
+        fitted(weighing(1e20, n_heavy), solver="cg")
+
+
+def test_weights_whose_sums_are_beyond_float32_are_refused():
+    with pytest.raises(DataError, match=r"weights of up to 1e\+38 may add up to more"):
+        fitted(weighing(1e38, 1))
+
+
+def test_ratings_beyond_float32_are_refused():
+    ratings, is_rated = random_ratings()
+    ratings = 1e30 * ratings
+    with pytest.raises(DataError, match="not finite, with ratings"):
+        explicit(from_dense(ratings, ratings=ratings, is_met=is_rated), solver="cg")
+
+
+@pytest.mark.parametrize("solver", ["cg", "exact"])
+@pytest.mark.parametrize("weight", [1e-45, 1e-14, 1e14, 1e20, 1e37])
+def test_a_history_of_any_weight_is_folded_in(weight, solver):
+    als = fitted(from_dense(random_weights()), solver=solver)
+    n_items = len(als.item_vectors_)
+    query = als.query_vectors(Histories.of([[1, 2]], n_items, weights=[[weight, weight]]))
+    usual = als.query_vectors(Histories.of([[1, 2]], n_items, weights=[[1e6, 1e6]]))
+    np.testing.assert_allclose(query, 0 * usual if weight < 1 else usual, rtol=1e-3, atol=1e-5)
+
+
 def test_fold_in_of_nothing_is_zero_and_of_nobody_is_empty():
     als = fitted(from_dense(random_weights()))
     assert not als.query_vectors(Histories.of([[]], n_columns=11)).any()

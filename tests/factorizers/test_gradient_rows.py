@@ -184,6 +184,20 @@ def test_fold_in_is_the_exact_solution_alone_and_among_others(dim, unobserved, w
     np.testing.assert_allclose(alone[0], found[row], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_entries", [0, 1, 15, 16, 17, 64, 5000])
+@pytest.mark.parametrize("dim", [7, 64])
+def test_rows_of_any_length_are_folded_in_exactly(n_entries, dim):
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(6000, dim)).astype(np.float32)
+    history = Histories.of([rng.permutation(6000)[:n_entries]], 6000, weights=[rng.random(n_entries) + 0.5])
+    ridge, gramian = Ridge(0.1, 0.5, 0.7), Gramian(vectors)
+    mass = np.asarray(history.weight_matrix().sum(axis=1), dtype=np.float64)
+    spectrum = gramian.spectrum(0.5)
+    expected = solve_rows(history.weight_matrix(), None, vectors, spectrum, ridge.of(mass, 6000))
+    found = fold_in_rows(history, None, vectors, gramian, ridge)
+    assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
+
+
 def test_a_nearly_singular_system_is_solved_exactly_all_the_same():
     rng = np.random.default_rng(2)
     direction = rng.normal(size=(1, 16))

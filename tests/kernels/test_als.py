@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -233,28 +236,29 @@ def test_a_row_longer_than_the_panel_reads_its_vectors_again():
 
 
 def test_fold_in_refuses_columns_without_a_vector():
-    vectors = np.ones((3, 16), dtype=np.float32)
-    space = np.zeros((50, 16), dtype=np.float32)
-    for column in (-1, 3):
-        left = fold_in.fold_in_of(1)(
-            np.array([0, 1], dtype=np.int64),
-            np.empty((1, 16), dtype=np.float32),
-            np.array([column], dtype=np.int32),
-            np.ones(1, dtype=np.float32),
-            0,
-            vectors,
-            space,
-            0,
-            1.0,
-            1.0,
-            1.0,
-            0,
-        )
-        assert left == -1
+    kernels, table = fold_in.fold_in_of(1), np.ones((53, 16), dtype=np.float32)
+    solution, values = np.empty((1, 16), dtype=np.float32), np.ones(1, dtype=np.float32)
+    for column, expected in ((-1, -1), (0, 0), (2, 0), (3, -1)):
+        how = np.array([column], dtype=np.int32), values, 0, table, 0, 1.0, 1.0, 1.0, 0
+        assert kernels.row(solution, *how) == expected
+        assert kernels.rows(np.array([0, 1]), solution, *how) == expected
 
 
 def test_warm_compiles_for_the_default_width():
     als.warm()
     fold_in.warm()
     assert als.descend.signatures
-    assert fold_in.fold_in.signatures
+    assert all(one.signatures for one in fold_in.fold_in_of(4))
+
+
+def test_the_kernels_of_fold_in_are_found_on_disk_by_another_process(tmp_path):
+    code = (
+        "from llmrec.kernels import fold_in; fold_in.warm(16); "
+        "print([sum(one.stats.cache_misses.values()) for one in fold_in.fold_in_of(1)])"
+    )
+    where = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=where)
+        for _ in range(2)
+    ]
+    assert [one.stdout.strip() for one in said] == ["[1, 1]", "[0, 0]"]

@@ -32,7 +32,8 @@ def compiled():
     modules = pkgutil.iter_modules(llmrec.kernels.__path__, "llmrec.kernels.")
     named = {one.name: vars(importlib.import_module(one.name)) for one in modules}
     kernels = {f"{home}.{name}": one for home, names in named.items() for name, one in names.items()}
-    kernels |= {f"fold_in of {n} blocks": one for n, one in llmrec.kernels.fold_in.by_blocks.items()}
+    made = llmrec.kernels.fold_in.by_blocks
+    kernels |= {f"fold_in of {n} blocks, {k}": one for n, two in made.items() for k, one in enumerate(two)}
     return {name: len(one.signatures) for name, one in kernels.items() if hasattr(one, "signatures")}
 
 before = compiled()
