@@ -33,6 +33,8 @@ _ROWS_AT_A_TIME = 2048
 _AHEAD = 8
 _ROUNDING = 2.0**-20
 _LEAST_UNIT = 1e-30
+# Rows' errors count at least as much as if the coded part of a query had this length.
+_LEAST_SPREAD = 1e-6
 _NO_ROW = 2**31 - 1
 # Shares of the largest coordinate up to which codes reach; what lies beyond is cut off.
 _REACHES = (1.0, 0.85, 0.7)
@@ -71,13 +73,14 @@ def _error_of(values: Any, step: Any) -> Any:
 
 @kernel
 def encode_rows_in_nibbles(
-    vectors: Any, rows: Any, centre: Any, order: Any, signs: Any, blocks: Any, codes: Any, scales: Any,
-    errors: Any,
+    vectors: Any, rows: Any, centre: Any, order: Any, uncoded: Any, signs: Any, blocks: Any, codes: Any,
+    scales: Any, errors: Any,
 ) -> Any:  # fmt: skip
     """Write rows as half bytes, and return the length of the longest code.
 
     The rotated row, less the centre, is ``scales[row] * (code - 7.5)`` but for a vector as long as
-    ``errors[row]``, rounded up.
+    ``errors[row]``, rounded up. What a row has in the columns without a code counts a million times: so
+    queries bound it by what they bound the errors with, however little else they ask for.
 
     Parameters
     ----------
@@ -86,6 +89,8 @@ def encode_rows_in_nibbles(
     centre : ndarray of float64, shape (dim,)
     order, signs : ndarray of shape (width,)
         Which column comes where before the rotation, past ``dim`` none, and with which sign.
+    uncoded : ndarray of int64
+        The columns that ``order`` lacks, in which hardly any row differs from the centre.
     blocks : ndarray of int64
         The sizes of the blocks that are rotated, powers of two.
     codes : ndarray of uint8, shape (n_groups, n_octets, 64, 4)
@@ -107,6 +112,10 @@ def encode_rows_in_nibbles(
             if error < least:
                 step, least = tried, error
         longest = max(longest, _write_row(values, step, codes, scales, errors, row))
+        apart = 0.0
+        for column in uncoded:
+            apart += (np.float64(vectors[row, column]) - centre[column]) ** 2
+        errors[row] += np.float32(np.sqrt(apart) / _LEAST_SPREAD)
     return longest
 
 
@@ -195,11 +204,11 @@ def encode_queries_for_nibbles(
         slip = (error * longest + 16 * unit * parts * _ROUNDING / 4) * (1 + _ROUNDING)
         slip += 1e-12 * square * longest
         factors[query, 0], factors[query, 1] = -7.5 * total, unit
-        factors[query, 2], factors[query, 3] = square * (1 + _ROUNDING), slip
+        factors[query, 2], factors[query, 3] = max(square, _LEAST_SPREAD) * (1 + _ROUNDING), slip
         factors[query, 4] = -np.inf
         sums[query, 0], sums[query, 1] = length, shared
         # What the centre adds is the same for all items, but final scores are rounded with it.
-        sums[query, 2] = 2 * _ROUNDING * abs(shared) + 1e-13 * square * np.sqrt(middle) + 1e-36
+        sums[query, 2] = 2 * _ROUNDING * abs(shared) + 1e-13 * np.sqrt(middle) + 1e-36
 
 
 @kernel
@@ -421,7 +430,9 @@ def warm() -> None:
     vectors, rows = np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32)
     codes, scales = np.zeros((1, OCTETS, GROUP, 4), np.uint8), np.full((2, GROUP), np.nan, np.float32)
     order, signs, blocks = np.arange(8 * OCTETS), np.ones(8 * OCTETS), np.array([8 * OCTETS])
-    encode_rows_in_nibbles(vectors, rows, np.zeros(4), order, signs, blocks, codes, scales[0], scales[1])
+    encode_rows_in_nibbles(
+        vectors, rows, np.zeros(4), order, order[:0], signs, blocks, codes, scales[0], scales[1]
+    )
     nothing, everything, ends = np.empty(0, np.int32), np.empty(0, np.bool_), np.zeros(5, np.int64)
     best_of_nibbles(
         codes, scales[0], scales[1], np.zeros(4), order, signs, blocks, 1.0, vectors, np.eye(4), nothing,

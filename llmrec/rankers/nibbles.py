@@ -37,7 +37,8 @@ class NibbleCodes(Codes):
     could be among the best within that are scored exactly.
 
     The rotation spreads what a few columns hold over all of them: on vectors of texts, it leaves a quarter of
-    the rows in doubt that unrotated half bytes leave. Columns are padded to a multiple of 32.
+    the rows in doubt that unrotated half bytes leave. Columns are padded to a multiple of 32. Those that are
+    the same in all rows, such as one that says which items a view knows, are in the centre and need no code.
 
     Parameters
     ----------
@@ -46,11 +47,15 @@ class NibbleCodes(Codes):
 
     def __init__(self, vectors: FloatArray):
         n_items, n_columns = vectors.shape
-        self.centre = vectors[:: max(1, n_items // _SAMPLE)].astype(np.float64).mean(axis=0)
-        width = -(-n_columns // _STEP) * _STEP
+        sample = vectors[:: max(1, n_items // _SAMPLE)]
+        is_same = (sample == sample[:1]).all(axis=0)
+        self.centre = np.where(is_same, sample[0], sample.mean(axis=0, dtype=np.float64))
+        self.uncoded = np.flatnonzero(is_same)
+        coded = np.flatnonzero(~is_same)
+        width = max(-(-len(coded) // _STEP), 1) * _STEP
         # Any order and signs do: they keep what is alike in all rows from being one coordinate's.
         rng = np.random.default_rng(0)
-        self.order = rng.permutation(width)
+        self.order = rng.permutation(np.append(coded, np.full(width - len(coded), n_columns)))
         self.signs = rng.choice([-1.0, 1.0], width)
         powers = 1 << np.arange(width.bit_length())
         self.blocks: npt.NDArray[np.int64] = powers[(width & powers) > 0][::-1].astype(np.int64)
@@ -65,8 +70,8 @@ class NibbleCodes(Codes):
         self.codes = grown(self.codes, n_groups)
         self.errors = grown(self.errors, n_groups * GROUP)
         longest = encode_rows_in_nibbles(
-            vectors, rows, self.centre, self.order, self.signs, self.blocks, self.codes, self.scales,
-            self.errors,
+            vectors, rows, self.centre, self.order, self.uncoded, self.signs, self.blocks, self.codes,
+            self.scales, self.errors,
         )  # fmt: skip
         self.longest = max(self.longest, longest)
         self._note_largest(rows)
