@@ -26,13 +26,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from llmrec.validation import check_fitted
+from llmrec.validation import check_fitted, not_fitted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -71,6 +71,17 @@ ViewKind = Literal["text", "behaviour", "popularity"]
 
 class Component(BaseEstimator):  # type: ignore[misc]
     """Base of the six roles: parameters are stored, learned state ends in ``_``."""
+
+    _learns_by: ClassVar[str] = "fit"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Refuse learned state before it is there. Python asks only for attributes that it did not find."""
+            if name.endswith("_") and not name.startswith("_") and not hasattr(type(self), name):
+                raise not_fitted(self, self._learns_by)
+            # Once more for the error that it had, which may be one of a property's own.
+            return object.__getattribute__(self, name)
 
     def get_state(self) -> dict[str, Any]:
         """Return what was learned, by attribute name: all public attributes that end in ``_``.
@@ -216,7 +227,6 @@ class FactorModel(Factorizer):
 
     def item_vectors(self) -> FloatArray:
         """Return ``(n_items, dim)`` item factors."""
-        check_fitted(self, "item_vectors_")
         return self.item_vectors_
 
     def _check_fitted(self) -> None:
@@ -228,7 +238,6 @@ class FactorModel(Factorizer):
 
     def known_query_vectors(self, user_rows: IntArray) -> FloatArray:
         """Return the vectors of known users."""
-        check_fitted(self, "item_vectors_")
         return self.user_vectors_.take(user_rows, axis=0)
 
     @abstractmethod
@@ -290,8 +299,7 @@ class FactorModel(Factorizer):
         self.item_vectors_[item_rows] = vectors
 
 
-@dataclass(frozen=True)
-class ViewVectors:
+class ViewVectors(NamedTuple):
     """The vectors of one view, of items or of queries.
 
     Attributes
@@ -458,6 +466,8 @@ class ItemFacts:
 
 class Ranker(Component, ABC):
     """Find the ``k`` best items for each query."""
+
+    _learns_by: ClassVar[str] = "index"
 
     def with_base(self, wrap: Callable[[Ranker], Ranker]) -> Ranker:
         """Return this ranker with ``wrap`` of what scores the items; a re-ranker wraps what is inside it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -100,9 +100,8 @@ class LiveModel:
         """Return all item vectors of each view, with the query vectors of some users."""
         histories = self.interactions.histories(user_rows)
         return [
-            replace(
-                view.item_vectors(self.interactions),
-                queries=view.query_vectors(histories, user_rows) if len(user_rows) else None,
+            view.item_vectors(self.interactions)._replace(
+                queries=view.query_vectors(histories, user_rows) if len(user_rows) else None
             )
             for view in self.views
         ]
@@ -154,8 +153,10 @@ class LiveModel:
         found = []
         for own, best in zip(rows.tolist(), scores, strict=True):
             # What fills a row up stands at its end.
-            n_given = own.index(-1) if own and own[-1] < 0 else len(own)
-            found.append((own[:n_given], best[:n_given]))
+            if own and own[-1] < 0:
+                n_given = own.index(-1)
+                own, best = own[:n_given], best[:n_given]
+            found.append((own, best))
         return found
 
     def view_shares(self, histories: Histories, query: Matrix, row: int) -> DoubleArray | None:

@@ -418,11 +418,12 @@ class FactorView(View):
         self, histories: Histories, user_rows: IntArray | None = None, context: str | None = None
     ) -> ViewVectors:
         """Return the kept vectors of known users, or the fold-in of histories."""
-        known = histories.known_to(self.factorizer.item_vectors().shape[0])
-        vectors = None
+        known, vectors = histories, None
         if user_rows is not None and self.updater is not None:
+            # They know all items that have events: see make_room.
             vectors = self.factorizer.known_query_vectors(user_rows)
         if vectors is None:
+            known = histories.known_to(self.factorizer.item_vectors().shape[0])
             vectors = self.factorizer.query_vectors(known)
         if self.kind == "popularity":
             return ViewVectors(self.name, self.kind, vectors, np.ones(len(histories), dtype=np.float32))

@@ -95,7 +95,6 @@ class ConcatFuser(Fuser):
 
     def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the queries side by side, each block scaled to unit deviation times its weight."""
-        check_fitted(self, "weights_")
         weights = self._query_weights(views)
         # Filled in place: for one query, each array that is joined on costs as much as a view's arithmetic.
         first = int(self._has_offsets)
@@ -107,26 +106,24 @@ class ConcatFuser(Fuser):
             front[:, 0] = 1
         thin = []
         for position, view in enumerate(views):
+            vectors, column = view.vectors, first + position
             if self.is_sparse_[position]:
                 mean, scale = self._standardised(position, view)
                 scale = scale * weights[:, position]
-                np.multiply(-mean, scale, out=front[:, first + position])
-                thin.append((view.vectors, scale))
+                np.multiply(-mean, scale, out=front[:, column])
+                thin.append((vectors, scale))
+                continue
+            if self._are_few(position, vectors):
+                means, covariance = self.means_[position], self.covariances_[position]
+                _kernels().standardise(
+                    vectors, means, covariance, view.support, weights, position, front, column, start
+                )
             else:
-                self._write_dense(position, view, (weights, position, front, first + position, start))
-                start += view.vectors.shape[1]
+                mean, scale = self._standardised(position, view)
+                full = vectors.toarray() if sparse.issparse(vectors) else vectors
+                _kernels().standardise_by(full, mean, scale, weights, position, front, column, start)
+            start += vectors.shape[1]
         return JoinedVectors(front, _side_by_side(thin)) if thin else front
-
-    def _write_dense(self, position: int, view: ViewVectors, to: tuple[Any, ...]) -> None:
-        """Write a dense view's queries, scaled, and minus their mean scores to where the kernels are told."""
-        kernels, vectors = _kernels(), view.vectors
-        if self._are_few(position, vectors):
-            means, covariance = self.means_[position], self.covariances_[position]
-            kernels.standardise(vectors, means, covariance, view.support, *to)
-        else:
-            mean, scale = self._standardised(position, view)
-            full = vectors.toarray() if sparse.issparse(vectors) else vectors
-            kernels.standardise_by(full, mean, scale, *to)
 
     def _are_few(self, position: int, queries: Matrix) -> bool:
         """Say whether the moments of these queries are computed one by one."""

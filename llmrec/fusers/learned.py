@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -252,11 +253,11 @@ class LearnedFuser(ConcatFuser):
 
     def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
         choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
-        table = np.array([[one[view.name] for view in views] for one in choices], dtype=np.float32)
+        table = [[one[view.name] for view in views] for one in choices]
         limits = [least for least, _ in self.bucket_weights_]
         # Each user's weights are those of the last bucket that they reach, as in weights_for.
-        taken: FloatArray = table[np.searchsorted(limits, n_events, side="right")]
-        return taken
+        taken = [table[bisect_right(limits, n)] for n in n_events.tolist()]
+        return np.array(taken, dtype=np.float32).reshape(-1, len(views))
 
     @property
     def _n_item_buckets(self) -> int:
