@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.kernels.candidates import place_among
 from llmrec.kernels.jit import inlined_kernel, kernel
 from llmrec.kernels.vectors import (
     GROUP,
@@ -24,7 +23,7 @@ from llmrec.kernels.vectors import (
     prefetch,
 )
 
-__all__ = ["best_of_nibbles", "encode_queries_for_nibbles", "encode_rows_in_nibbles", "warm"]
+__all__ = ["best_of_nibbles", "best_of_one", "encode_queries_for_nibbles", "encode_rows_in_nibbles", "warm"]
 
 # So many queries go through a group of rows together.
 _TOGETHER = 4
@@ -41,14 +40,19 @@ _REACHES = (1.0, 0.85, 0.7)
 
 
 @kernel
-def turn(values: Any, blocks: Any) -> None:
+def turn(values: Any) -> None:
     """Rotate a vector in place, by Hadamard's matrix of each block: coordinates become alike in size.
 
-    Half bytes waste most of their few steps where one coordinate is ten times as large as another.
+    Half bytes waste most of their few steps where one coordinate is ten times as large as another. The sizes
+    of blocks are the powers of two that add up to the length, largest first.
     """
-    start = 0
-    for b in range(len(blocks)):
-        size, half = blocks[b], 1
+    start, size = 0, 1
+    while 2 * size <= len(values):
+        size *= 2
+    while start < len(values):
+        while start + size > len(values):
+            size //= 2
+        half = 1
         while half < size:
             for first in range(start, start + size, 2 * half):
                 for one in range(first, first + half):
@@ -73,34 +77,30 @@ def _error_of(values: Any, step: Any) -> Any:
 
 @kernel
 def encode_rows_in_nibbles(
-    vectors: Any, rows: Any, centre: Any, order: Any, uncoded: Any, signs: Any, blocks: Any, codes: Any,
-    scales: Any, errors: Any,
-) -> Any:  # fmt: skip
+    vectors: Any, rows: Any, turning: Any, codes: Any, scales: Any, errors: Any
+) -> Any:
     """Write rows as half bytes, and return the length of the longest code.
 
     The rotated row, less the centre, is ``scales[row] * (code - 7.5)`` but for a vector as long as
-    ``errors[row]``, rounded up. What a row has in the columns without a code counts a million times: so
-    queries bound it by what they bound the errors with, however little else they ask for.
+    ``errors[row]``, rounded up. What it has in columns without a code counts there a million times, so that
+    queries bound it by what they bound errors with, however little they ask for else.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n_items, dim)
     rows : ndarray of int32
-    centre : ndarray of float64, shape (dim,)
-    order, signs : ndarray of shape (width,)
-        Which column comes where before the rotation, past ``dim`` none, and with which sign.
-    uncoded : ndarray of int64
-        The columns that ``order`` lacks, in which hardly any row differs from the centre.
-    blocks : ndarray of int64
-        The sizes of the blocks that are rotated, powers of two.
+    turning : ndarray of float64, shape (3, max(width, dim))
+        The centre, zeros past ``dim``; and of each place before the rotation the column that comes there,
+        past ``dim`` none, and with which sign. Columns past the width, in which hardly any row differs from
+        the centre, have no code.
     codes : ndarray of uint8, shape (n_groups, n_octets, 64, 4)
     scales, errors : ndarray of float32, shape (n_groups * 64,)
     """
-    width, longest = len(order), 0.0
-    values = np.empty(width, np.float64)
+    width, longest = 8 * codes.shape[1], 0.0
+    values, centre = np.empty(width, np.float64), turning[0]
     for i in range(len(rows)):
         row = rows[i]
-        _spread_row(vectors[row], centre, order, signs, blocks, values)
+        _spread_row(vectors[row], centre, turning, values)
         largest = 0.0
         for c in range(width):
             largest = max(largest, abs(values[c]))
@@ -113,21 +113,23 @@ def encode_rows_in_nibbles(
                 step, least = tried, error
         longest = max(longest, _write_row(values, step, codes, scales, errors, row))
         apart = 0.0
-        for column in uncoded:
+        for place in range(width, turning.shape[1]):
+            column = np.int64(turning[1, place])
             apart += (np.float64(vectors[row, column]) - centre[column]) ** 2
         errors[row] += np.float32(np.sqrt(apart) / _LEAST_SPREAD)
     return longest
 
 
 @kernel
-def _spread_row(vector: Any, centre: Any, order: Any, signs: Any, blocks: Any, values: Any) -> None:
-    n_columns = len(centre)
-    for c in range(len(order)):
-        source = order[c]
+def _spread_row(vector: Any, centre: Any, turning: Any, values: Any) -> None:
+    """Set ``values`` to the rotated vector, less the centre."""
+    n_columns = len(vector)
+    for c in range(len(values)):
+        source = np.int64(turning[1, c])
         values[c] = 0.0
         if source < n_columns:
-            values[c] = (np.float64(vector[source]) - centre[source]) * signs[c]
-    turn(values, blocks)
+            values[c] = (np.float64(vector[source]) - centre[source]) * turning[2, c]
+    turn(values)
 
 
 @kernel
@@ -154,16 +156,15 @@ def _write_row(values: Any, step: Any, codes: Any, scales: Any, errors: Any, row
 
 @kernel
 def encode_queries_for_nibbles(
-    queries: Any, centre: Any, order: Any, signs: Any, blocks: Any, longest: Any, words: Any, factors: Any,
-    sums: Any,
-) -> None:  # fmt: skip
+    queries: Any, turning: Any, longest: Any, words: Any, factors: Any, sums: Any
+) -> None:
     """Write queries, divided by their lengths and rotated, as signed bytes.
 
     Parameters
     ----------
     queries : ndarray of float64, shape (n, dim)
-    longest : float
-        The length of the longest code, as :func:`encode_rows_in_nibbles` returns it.
+    turning, longest
+        As :func:`encode_rows_in_nibbles` takes and returns them.
     words : ndarray of int8, shape (n_tuples, n_octets, step, 2, 4)
         Filled with zeros; ``step`` queries lie side by side.
     factors : ndarray of float32, shape (n_tuples * step, 5)
@@ -173,21 +174,21 @@ def encode_queries_for_nibbles(
     sums : ndarray of float64, shape (n, 3)
         Receives the length, what the centre adds to each score, and errors that are no row's.
     """
-    step, width = words.shape[2], len(order)
+    step, width, n_columns = words.shape[2], 8 * words.shape[1], queries.shape[1]
     factors[:, :4], factors[:, 4] = 0, np.inf
-    values, zeros, middle = np.empty(width, np.float64), np.zeros(len(centre)), 0.0
-    for c in range(len(centre)):
-        middle += centre[c] * centre[c]
-    scaled = np.empty(len(centre), np.float64)
+    values, zeros, middle = np.empty(width, np.float64), np.zeros(n_columns), 0.0
+    for c in range(n_columns):
+        middle += turning[0, c] * turning[0, c]
+    scaled = np.empty(n_columns, np.float64)
     for query in range(len(queries)):
         length, shared = 0.0, 0.0
-        for c in range(len(centre)):
+        for c in range(n_columns):
             length += queries[query, c] * queries[query, c]
         length = np.sqrt(length) if length > 0 else 1.0
-        for c in range(len(centre)):
+        for c in range(n_columns):
             scaled[c] = queries[query, c] / length
-            shared += scaled[c] * centre[c]
-        _spread_row(scaled, zeros, order, signs, blocks, values)
+            shared += scaled[c] * turning[0, c]
+        _spread_row(scaled, zeros, turning, values)
         largest, square = 0.0, 0.0
         for c in range(width):
             largest, square = max(largest, abs(values[c])), square + values[c] * values[c]
@@ -269,17 +270,15 @@ def _fetch(dense: Any, row: Any) -> None:
 
 @inlined_kernel
 def _settle(
-    rows: Any, most: Any, n_found: Any, query: Any, dense: Any, queries: Any, sums: Any, unwanted: Any,
-    ends: Any, best_scores: Any, best_rows: Any, threshold: Any,
+    rows: Any, most: Any, n_found: Any, query: Any, dense: Any, queries: Any, sums: Any, best_scores: Any,
+    best_rows: Any, threshold: Any,
 ) -> Any:  # fmt: skip
     """Score those rows exactly that can be among the best; return the threshold, which may be higher then."""
     n_left = 0
     for i in range(n_found):
         if most[query, i] >= threshold:
-            at = place_among(rows[query, i], unwanted, ends[query], ends[query + 1])
-            if at == ends[query + 1] or unwanted[at] != rows[query, i]:
-                rows[query, n_left], most[query, n_left] = rows[query, i], most[query, i]
-                n_left += 1
+            rows[query, n_left], most[query, n_left] = rows[query, i], most[query, i]
+            n_left += 1
     for i in range(min(n_left, _AHEAD)):
         _fetch(dense, rows[query, i])
     for i in range(n_left):
@@ -298,8 +297,8 @@ def _settle(
 @kernel
 def _take(
     begin: Any, n_groups: Any, query: Any, scores: Any, masks: Any, scales: Any, errors: Any, factors: Any,
-    dense: Any, queries: Any, sums: Any, unwanted: Any, ends: Any, allowed: Any, best_scores: Any,
-    best_rows: Any, likely: Any, likely_most: Any, rows: Any, most: Any, n_found: Any,
+    dense: Any, queries: Any, sums: Any, allowed: Any, best_scores: Any, best_rows: Any, likely: Any,
+    likely_most: Any, rows: Any, most: Any, n_found: Any,
 ) -> Any:  # fmt: skip
     """Take the hits of some groups: score the likely ones, keep the others; return how many are kept now."""
     threshold, place_of_query, n_likely = factors[query, 4], query % masks.shape[1], 0
@@ -318,32 +317,74 @@ def _take(
                 continue
             if n_found == rows.shape[1]:
                 threshold = _settle(
-                    rows, most, n_found, query, dense, queries, sums, unwanted, ends, best_scores, best_rows,
-                    threshold,
-                )  # fmt: skip
+                    rows, most, n_found, query, dense, queries, sums, best_scores, best_rows, threshold
+                )
                 n_found = 0
             rows[query, n_found], most[query, n_found] = row, upper
             n_found += 1
     factors[query, 4] = _settle(
-        likely, likely_most, n_likely, query, dense, queries, sums, unwanted, ends, best_scores, best_rows,
-        threshold,
-    )  # fmt: skip
+        likely, likely_most, n_likely, query, dense, queries, sums, best_scores, best_rows, threshold
+    )
     return n_found
 
 
 @kernel
-def _order(rows: Any, start: Any, end: Any) -> None:
-    """Sort a part of some rows in place; most are in order already."""
+def _is_ordered(rows: Any, start: Any, end: Any) -> Any:
+    ordered = True
     for place in range(start + 1, end):
-        if rows[place] < rows[place - 1]:
-            rows[start:end].sort()
-            return
+        ordered &= rows[place - 1] <= rows[place]
+    return ordered
+
+
+@inlined_kernel
+def _strike(
+    masks: Any, place_of_query: Any, begin: Any, n_groups: Any, unwanted: Any, at: Any, end: Any
+) -> Any:
+    """Take the unwanted rows from ``at`` on out of the hits of some groups; return which comes next."""
+    while at < end and unwanted[at] < begin + n_groups * GROUP:
+        place = unwanted[at] - begin
+        # Below 0 are rows that there are none of.
+        if place >= 0:
+            masks[place // GROUP, place_of_query] &= ~(np.uint64(1) << np.uint64(place % GROUP))
+        at += 1
+    return at
+
+
+@kernel
+def best_of_one(
+    codes: Any, scales: Any, errors: Any, turning: Any, longest: Any, dense: Any, query: Any, unwanted: Any,
+    best_scores: Any, best_rows: Any,
+) -> Any:  # fmt: skip
+    """Do what :func:`best_of_nibbles` does for one query as it comes, of which all rows but some may come.
+
+    Returned is the number of rows, or -1 where the query is not finite or the best score beyond float32.
+
+    Parameters
+    ----------
+    query : ndarray of float32, shape (1, dim)
+    unwanted : ndarray of int32
+        In any order.
+    """
+    queries, square = np.empty((1, query.shape[1])), 0.0
+    for c in range(query.shape[1]):
+        queries[0, c] = query[0, c]
+        square += queries[0, c] * queries[0, c]
+    if not np.isfinite(square):
+        return -1
+    if not _is_ordered(unwanted, 0, len(unwanted)):
+        unwanted = np.sort(unwanted)
+    ends = np.array([0, len(unwanted)])
+    counts = best_of_nibbles(
+        codes, scales, errors, turning, longest, dense, queries, unwanted, ends, np.empty(0, np.bool_),
+        best_scores, best_rows,
+    )  # fmt: skip
+    return -1 if counts[0] > 0 and best_scores[0, 0] == np.inf else counts[0]
 
 
 @kernel
 def best_of_nibbles(
-    codes: Any, scales: Any, errors: Any, centre: Any, order: Any, signs: Any, blocks: Any, longest: Any,
-    dense: Any, queries: Any, unwanted: Any, ends: Any, allowed: Any, best_scores: Any, best_rows: Any,
+    codes: Any, scales: Any, errors: Any, turning: Any, longest: Any, dense: Any, queries: Any, unwanted: Any,
+    ends: Any, allowed: Any, best_scores: Any, best_rows: Any,
 ) -> Any:  # fmt: skip
     """Find the best rows of some queries and their exact scores, rounded to float32; equal ones by row.
 
@@ -351,7 +392,7 @@ def best_of_nibbles(
 
     Parameters
     ----------
-    codes, scales, errors, centre, order, signs, blocks, longest
+    codes, scales, errors, turning, longest
         As :func:`encode_rows_in_nibbles` takes, writes or returns them; scales are nan past the items.
     dense : ndarray of float32, shape (n_items, dim)
     queries : ndarray of float64, shape (n, dim)
@@ -366,10 +407,12 @@ def best_of_nibbles(
     n_tuples = -(-n_queries // step)
     words = np.zeros((n_tuples, codes.shape[1], step, 2, 4), np.int8)
     factors, sums = np.empty((n_tuples * step, 5), np.float32), np.empty((n_queries, 3))
-    encode_queries_for_nibbles(queries, centre, order, signs, blocks, longest, words, factors, sums)
+    encode_queries_for_nibbles(queries, turning, longest, words, factors, sums)
     for query in range(n_queries):
-        _order(unwanted, ends[query], ends[query + 1])
+        if not _is_ordered(unwanted, ends[query], ends[query + 1]):
+            unwanted[ends[query] : ends[query + 1]].sort()
     best_scores[:], best_rows[:], counts = -np.inf, _NO_ROW, np.zeros(n_queries, np.int64)
+    following = ends[:-1].copy()
     most_groups = _ROWS_AT_A_TIME // GROUP
     scores, masks = np.empty((most_groups, step, GROUP), np.float32), np.zeros((most_groups, step), np.uint64)
     rows, most = (
@@ -385,19 +428,18 @@ def best_of_nibbles(
                 codes, scales, errors, begin // GROUP, n_groups, words, factors, query, scores, masks,
             )  # fmt: skip
             for own in range(query, min(query + step, n_queries)):
+                following[own] = _strike(
+                    masks, own - query, begin, n_groups, unwanted, following[own], ends[own + 1]
+                )
                 counts[own] = _take(
                     begin, n_groups, own, scores, masks, scales, errors, factors, dense, queries, sums,
-                    unwanted, ends, allowed, best_scores, best_rows, likely, likely_most, rows, most,
-                    counts[own],
+                    allowed, best_scores, best_rows, likely, likely_most, rows, most, counts[own],
                 )  # fmt: skip
         begin += n_groups * GROUP
         # Few rows at first, for there is no threshold yet.
         n_groups = min(2 * n_groups, most_groups)
     for own in range(n_queries):
-        _settle(
-            rows, most, counts[own], own, dense, queries, sums, unwanted, ends, best_scores, best_rows,
-            factors[own, 4],
-        )  # fmt: skip
+        _settle(rows, most, counts[own], own, dense, queries, sums, best_scores, best_rows, factors[own, 4])
         counts[own] = _sort(best_scores, best_rows, own)
     return counts
 
@@ -429,12 +471,10 @@ def warm() -> None:
         return
     vectors, rows = np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32)
     codes, scales = np.zeros((1, OCTETS, GROUP, 4), np.uint8), np.full((2, GROUP), np.nan, np.float32)
-    order, signs, blocks = np.arange(8 * OCTETS), np.ones(8 * OCTETS), np.array([8 * OCTETS])
-    encode_rows_in_nibbles(
-        vectors, rows, np.zeros(4), order, order[:0], signs, blocks, codes, scales[0], scales[1]
-    )
+    turning = np.array([np.zeros(8 * OCTETS), np.arange(8 * OCTETS), np.ones(8 * OCTETS)])
+    encode_rows_in_nibbles(vectors, rows, turning, codes, scales[0], scales[1])
     nothing, everything, ends = np.empty(0, np.int32), np.empty(0, np.bool_), np.zeros(5, np.int64)
-    best_of_nibbles(
-        codes, scales[0], scales[1], np.zeros(4), order, signs, blocks, 1.0, vectors, np.eye(4), nothing,
-        ends, everything, np.empty((4, 2), np.float32), np.empty((4, 2), np.int32),
-    )  # fmt: skip
+    best = np.empty((4, 2), np.float32), np.empty((4, 2), np.int32)
+    held = codes, scales[0], scales[1], turning, 1.0, vectors
+    best_of_nibbles(*held, np.eye(4), nothing, ends, everything, *best)
+    best_of_one(*held, vectors[:1], nothing, best[0][:1], best[1][:1])

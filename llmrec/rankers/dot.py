@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from llmrec.base import Matrix
 from llmrec.rankers.inner_product import InnerProductRanker
-from llmrec.vectors import copied
 
 __all__ = ["DotRanker"]
 
@@ -28,7 +26,3 @@ class DotRanker(InnerProductRanker):
     >>> rows.tolist(), scores.tolist()
     ([[1, 0]], [[3.0, 1.0]])
     """
-
-    def prepare(self, vectors: Matrix) -> Matrix:
-        """Return a copy: the index does not share memory with the caller."""
-        return copied(vectors)

@@ -13,7 +13,7 @@ from scipy import sparse
 from llmrec.base import FloatArray, IntArray, Matrix
 from llmrec.growing_rows import GrowingRows
 from llmrec.rankers.exact import ExactRanker
-from llmrec.vectors import JoinedVectors, distinct, dot, paired_dots, row_norms
+from llmrec.vectors import JoinedVectors, copied, distinct, dot, paired_dots, row_norms
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -59,12 +59,20 @@ class InnerProductRanker(ExactRanker):
     _dense_by_column: tuple[Any, Any] | None = None
     _longest: float | None = None
     _is_live: bool = False
+    # Whether the search may take queries as they come.
+    _is_plain: bool = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # A subclass with a score of its own must not get inner products back for its best items.
         if "score" in vars(cls) and "rescore" not in vars(cls):
             cls.rescore = ExactRanker.rescore  # type: ignore[assignment, method-assign]
+        own = ("prepare", "query_form", "_rank_some")
+        cls._is_plain = all(getattr(cls, name) is getattr(InnerProductRanker, name) for name in own)
+
+    def prepare(self, vectors: Matrix) -> Matrix:
+        """Return a copy: the index does not share memory with the caller."""
+        return copied(vectors)
 
     def query_form(self, queries: Matrix) -> Matrix:
         """Return prepared queries as the inner product takes them; the default, as they are."""
@@ -197,6 +205,21 @@ class InnerProductRanker(ExactRanker):
         search = ItemSearch(items)
         self.items_ = items
         return search
+
+    def rank(
+        self,
+        queries: Matrix,
+        k: int,
+        exclude: Sequence[IntArray] | None = None,
+        allow: IntArray | None = None,
+    ) -> tuple[IntArray, FloatArray]:
+        """Return rows and scores of the best ``k`` for each query; see :meth:`llmrec.base.Ranker.rank`."""
+        search = self._search
+        if allow is None and self._is_plain and search is not None and search.items is self.items_:
+            found = search.best_of_one(queries, k, exclude)
+            if found is not None:
+                return found
+        return super().rank(queries, k, exclude, allow)
 
     def _rank_some(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from llmrec.kernels.nibbles import best_of_nibbles, encode_rows_in_nibbles
+from llmrec.kernels.nibbles import best_of_nibbles, best_of_one, encode_rows_in_nibbles
 from llmrec.kernels.vectors import GROUP, OCTETS
 from llmrec.rankers.codes import Codes
 from llmrec.vectors import grown
@@ -49,16 +49,17 @@ class NibbleCodes(Codes):
         n_items, n_columns = vectors.shape
         sample = vectors[:: max(1, n_items // _SAMPLE)]
         is_same = (sample == sample[:1]).all(axis=0)
-        self.centre = np.where(is_same, sample[0], sample.mean(axis=0, dtype=np.float64))
-        self.uncoded = np.flatnonzero(is_same)
-        coded = np.flatnonzero(~is_same)
-        width = max(-(-len(coded) // _STEP), 1) * _STEP
+        centre = np.where(is_same, sample[0], sample.mean(axis=0, dtype=np.float64))
+        width = max(-(-int(np.sum(~is_same)) // _STEP), 1) * _STEP
+        # Those that vary come first, and past the last column none.
+        places = np.append(np.argsort(is_same, kind="stable"), np.arange(n_columns, width))
         # Any order and signs do: they keep what is alike in all rows from being one coordinate's.
         rng = np.random.default_rng(0)
-        self.order = rng.permutation(np.append(coded, np.full(width - len(coded), n_columns)))
-        self.signs = rng.choice([-1.0, 1.0], width)
-        powers = 1 << np.arange(width.bit_length())
-        self.blocks: npt.NDArray[np.int64] = powers[(width & powers) > 0][::-1].astype(np.int64)
+        order, signs = rng.permutation(places[:width]), rng.choice([-1.0, 1.0], len(places))
+        # In one array, for each that a kernel takes costs time.
+        self.turning: DoubleArray = np.stack(
+            [np.pad(centre, (0, len(places) - n_columns)), np.append(order, places[width:]), signs]
+        )
         self.longest = 0.0
         self.codes = np.empty((0, width // 8, GROUP, 4), dtype=np.uint8)
         self.errors = np.empty(0, dtype=np.float32)
@@ -69,12 +70,26 @@ class NibbleCodes(Codes):
         n_groups = self._make_room(len(vectors))
         self.codes = grown(self.codes, n_groups)
         self.errors = grown(self.errors, n_groups * GROUP)
-        longest = encode_rows_in_nibbles(
-            vectors, rows, self.centre, self.order, self.uncoded, self.signs, self.blocks, self.codes,
-            self.scales, self.errors,
-        )  # fmt: skip
+        longest = encode_rows_in_nibbles(vectors, rows, self.turning, self.codes, self.scales, self.errors)
         self.longest = max(self.longest, longest)
         self._note_largest(rows)
+
+    def best_of_one(
+        self, vectors: FloatArray, query: FloatArray, unwanted: IntArray, k: int
+    ) -> tuple[IntArray, FloatArray] | None:
+        """Return the best ``k`` rows and scores of one query, ``(1, dim)``, as rows of two matrices.
+
+        None if the query is not finite, or a score is beyond float32. Arrays are of the library's types,
+        contiguous and writeable: for others, the kernel would be compiled anew.
+        """
+        rows, scores = np.empty((1, k), dtype=np.int32), np.empty((1, k), dtype=np.float32)
+        count = best_of_one(
+            self.codes, self.scales, self.errors, self.turning, self.longest, vectors, query, unwanted,
+            scores, rows,
+        )  # fmt: skip
+        if count == k:
+            return rows, scores
+        return None if count < 0 else (rows[:, :count], scores[:, :count])
 
     def best(
         self,
@@ -94,8 +109,8 @@ class NibbleCodes(Codes):
             np.cumsum([len(one) for one in unwanted], out=ends[1:])
         rows, scores = np.empty((n_queries, k), dtype=np.int32), np.empty((n_queries, k), dtype=np.float32)
         counts = best_of_nibbles(
-            self.codes, self.scales, self.errors, self.centre, self.order, self.signs, self.blocks,
-            self.longest, vectors, queries, joined, ends, allowed, scores, rows,
+            self.codes, self.scales, self.errors, self.turning, self.longest, vectors, queries, joined, ends,
+            allowed, scores, rows,
         )  # fmt: skip
         ordered = zip(rows, scores, counts.tolist(), strict=True)
         return [(own[:count], its_scores[:count]) for own, its_scores, count in ordered]

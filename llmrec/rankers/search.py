@@ -44,6 +44,8 @@ _FEW_CANDIDATES = 64
 # half as fast at 512. On those of texts, single queries are faster by them throughout.
 _WIDEST_NIBBLES = 256
 
+_FLOAT, _INT = np.dtype(np.float32), np.dtype(np.int32)
+
 _scratch = threading.local()
 # In place of a sparse part, where there is none.
 _NO_ROWS = RowSlots(
@@ -92,6 +94,7 @@ class ItemSearch:
     def __init__(self, items: Matrix):
         self._take(items)
         self.codes: NibbleCodes | BoundedCodes = codes_of(self.dense, self.thin is None)
+        self.brief = self._brief()
         self.postings = None if self.thin is None else Postings(self.thin)
         self.longest_thin = 0.0
         if self.thin is not None:
@@ -108,6 +111,10 @@ class ItemSearch:
         self.dense: FloatArray = (
             np.zeros((items.shape[0], 0), dtype=np.float32) if sparse.issparse(dense) else dense
         )
+
+    def _brief(self) -> NibbleCodes | None:
+        """Return the codes if one kernel does all for a query."""
+        return self.codes if isinstance(self.codes, NibbleCodes) and self.codes.is_safe else None
 
     def _note_longest(self, thin: Any) -> None:
         squares = np.add.reduceat(
@@ -139,12 +146,31 @@ class ItemSearch:
         """
         self._take(items)
         self.codes.replace(rows, self.dense)
+        self.brief = self._brief()
         if self.postings is not None and self.thin is not None:
             after = self.thin[rows.astype(np.int64)]
             self._note_longest(after)
             self.postings.replace(rows, before, after, self.thin)
 
     # -- queries -------------------------------------------------------------------------------------------
+
+    def best_of_one(self, query: Any, k: int, exclude: Sequence[IntArray] | None) -> Found | None:
+        """Return rows and scores of one query's best ``k``, ``(1, k)`` or narrower, by a single kernel.
+
+        In a process that does other things as well, each line of Python takes microseconds, for its code is
+        in no cache. So what is not plain is left to :meth:`best`, errors too, and None is returned.
+        """
+        codes, dense = self.brief, self.dense
+        if codes is None or not _is_plain(query, _FLOAT) or query.shape != (1, dense.shape[1]):
+            return None
+        if type(k) is not int or not 0 < k * _MOST_WANTED < len(dense):
+            return None
+        unwanted = _NOTHING
+        if exclude is not None:
+            if len(exclude) != 1 or not _is_plain(exclude[0], _INT) or exclude[0].ndim != 1:
+                return None
+            unwanted = exclude[0]
+        return codes.best_of_one(dense, query, unwanted, k)
 
     def best(
         self, queries: Matrix, k: int, exclude: Sequence[IntArray] | None, allowed: IntArray | None
@@ -313,6 +339,11 @@ def codes_of(vectors: FloatArray, is_alone: bool) -> NibbleCodes | BoundedCodes:
     if is_alone and 0 < n_columns <= _WIDEST_NIBBLES and has_nibble_products():
         return NibbleCodes(vectors)
     return ByteCodes(vectors) if n_columns and has_byte_products(n_columns) else FloatCodes(vectors)
+
+
+def _is_plain(array: Any, dtype: Any) -> bool:
+    """Whether an array is one that kernels are compiled for."""
+    return type(array) is np.ndarray and array.dtype is dtype and array.flags.carray
 
 
 def _buffer(name: str, size: int, dtype: Any) -> npt.NDArray[Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import block_diag, hadamard
 
 from llmrec.kernels import nibbles
 from llmrec.kernels.jit import kernel
-from llmrec.kernels.nibbles import best_of_nibbles, encode_queries_for_nibbles, turn
+from llmrec.kernels.nibbles import best_of_nibbles, best_of_one, encode_queries_for_nibbles, turn
 from llmrec.kernels.vectors import (
     GROUP,
     OCTETS,
@@ -36,8 +37,7 @@ def encoded(made, queries, step):
     n_tuples = -(-len(queries) // step)
     words = np.zeros((n_tuples, made.codes.shape[1], step, 2, 4), np.int8)
     factors, sums = np.empty((n_tuples * step, 5), np.float32), np.empty((len(queries), 3))
-    rotation = (made.centre, made.order, made.signs, made.blocks, made.longest)
-    encode_queries_for_nibbles(queries, *rotation, words, factors, sums)
+    encode_queries_for_nibbles(queries, made.turning, made.longest, words, factors, sums)
     return words, factors, sums
 
 
@@ -95,20 +95,23 @@ def test_the_rotation_keeps_inner_products_and_spreads_one_coordinate(blocks):
     vectors[0] = np.eye(sum(blocks))[0]
     turned = vectors.copy()
     for own in turned:
-        turn(own, np.array(blocks))
+        turn(own)
     np.testing.assert_allclose(turned @ turned.T, vectors @ vectors.T, atol=1e-12)
-    np.testing.assert_allclose(np.abs(turned[0, : blocks[0]]), blocks[0] ** -0.5)
+    np.testing.assert_allclose(np.abs(turned[0]), (np.arange(sum(blocks)) < blocks[0]) * blocks[0] ** -0.5)
+    whole = block_diag(*[hadamard(size) / size**0.5 for size in blocks])
+    np.testing.assert_allclose(turned, vectors @ whole, atol=1e-12)
 
 
 @pytest.mark.parametrize("dim", [1, 7, 64, 100])
 def test_decoded_rows_are_the_rows_within_their_errors(dim):
     vectors = normal(130, dim) * np.logspace(-3, 3, 130, dtype=np.float32)[:, None]
     made = NibbleCodes(vectors)
-    padded = np.zeros((130, len(made.order)))
-    padded[:, :dim] = vectors.astype(np.float64) - made.centre
-    turned = padded[:, made.order] * made.signs
+    centre, order, signs = made.turning
+    padded = np.zeros((130, len(order)))
+    padded[:, :dim] = vectors.astype(np.float64) - centre[:dim]
+    turned = padded[:, order.astype(int)] * signs
     for own in turned:
-        turn(own, made.blocks)
+        turn(own)
     codes = decoded(made.codes)[:130]
     off = np.linalg.norm(turned - codes * made.scales[:130, None].astype(np.float64), axis=1)
     assert (off <= made.errors[:130]).all()
@@ -128,7 +131,7 @@ def test_scores_are_within_their_bounds_and_these_are_narrow(dim):
     exact = queries / lengths[:, None] @ items.astype(np.float64).T
     room = factors[:, 2:3] * made.errors + factors[:, 3:4] * made.scales
     assert (np.abs(scores + sums[:, 1:2] - exact) <= room + sums[:, 2:]).all()
-    length = np.linalg.norm(items - made.centre, axis=1)
+    length = np.linalg.norm(items - made.turning[0, :dim], axis=1)
     assert np.median(room / length) < 0.16
 
 
@@ -152,6 +155,29 @@ def test_the_best_are_found_and_equal_ones_come_by_row(n_queries, k):
         np.testing.assert_array_equal(own[0], rows)
         np.testing.assert_allclose(own[1], scores, rtol=1e-6)
     assert [own.tolist() for own in unwanted] == [[60 + query, 3, 60 + query] for query in range(n_queries)]
+
+
+@pytest.mark.parametrize(
+    "unwanted", [[], range(0, 140, 3), [139, 2, 2, 63, 64], [-5, -1, 7, 140, 500], range(140), range(135)]
+)
+def test_one_query_as_it_comes_is_answered_like_any_other(unwanted):
+    items, query = np.repeat(normal(70, 8), 2, axis=0), normal(1, 8, 1)
+    left_out = np.array(unwanted, np.int32)
+    made = NibbleCodes(items)
+    rows, scores = made.best_of_one(items, query, left_out, 9)
+    wanted = best_by_force(items, query[0].astype(np.float64), left_out, np.ones(140, bool), 9)
+    np.testing.assert_array_equal(rows, wanted[0][None])
+    np.testing.assert_allclose(scores, wanted[1][None], rtol=1e-6)
+    assert left_out.tolist() == list(unwanted)
+    beside = made.best(items, query.astype(np.float64), [left_out], np.empty(0, bool), 9)[0]
+    np.testing.assert_array_equal([rows[0], scores[0]], beside)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_what_is_beyond_float32_gets_no_answer(value):
+    items = normal(100, 8)
+    query = np.where(np.arange(8) == 3, np.float32(value), items[:1]).astype(np.float32)
+    assert NibbleCodes(items).best_of_one(items, query, np.empty(0, np.int32), 5) is None
 
 
 def test_more_rows_in_doubt_than_there_is_room_for():
@@ -185,7 +211,7 @@ def test_columns_that_are_the_same_in_all_rows_need_no_code(share):
     coded[[0, 40]] = False
     queries[:, coded] *= share
     made = NibbleCodes(items)
-    assert len(made.order) == 64
+    assert made.codes.shape[1] == 8
     for _ in range(2):
         unwanted, everything = [np.array([5], np.int32)] * 5, np.ones(9000, bool)
         for query, own in zip(queries, made.best(items, queries, unwanted, everything, 7), strict=True):
@@ -201,3 +227,4 @@ def test_columns_that_are_the_same_in_all_rows_need_no_code(share):
 def test_every_kernel_is_compiled_by_warm():
     nibbles.warm()
     assert best_of_nibbles.signatures
+    assert best_of_one.signatures

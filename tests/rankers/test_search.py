@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from llmrec import thread_limit
+from llmrec.errors import DataError, ParameterError
 from llmrec.kernels.vectors import has_byte_products, has_nibble_products
 from llmrec.rankers import CosineRanker, DotRanker, PearsonRanker
 from llmrec.rankers.codes import ByteCodes, FloatCodes
@@ -267,6 +268,87 @@ def test_a_subclass_with_its_own_score_is_scored_by_it(small_is_large):
 
     items = np.arange(100, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
     assert Nearest().index(items).rank(np.full((1, 3), 42.2, np.float32), 2)[0].tolist() == [[42, 43]]
+
+
+@pytest.fixture
+def brief(use):
+    if not has_nibble_products():
+        pytest.skip("AVX-512 VNNI, or no AVX2")
+    use(NibbleCodes)
+    rng = np.random.default_rng(6)
+    items, queries = usual(rng, 3000, 16).astype(np.float32), usual(rng, 3, 16).astype(np.float32)
+    ranker = DotRanker().index(items)
+    ranker.rank(queries, 5)
+    return ranker, items, queries[:1]
+
+
+def fixed(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda query: query,
+        lambda query: query.astype(np.float64),
+        lambda query: query.tolist(),
+        lambda query: np.repeat(query, 2, axis=1)[:, ::2],
+        fixed,
+        sparse.csr_array,
+    ],
+)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda rows: rows,
+        lambda rows: rows[::-1],
+        lambda rows: rows.astype(np.int64),
+        lambda rows: rows.tolist(),
+        fixed,
+    ],
+)
+def test_one_query_of_any_form_is_ranked_as_by_force(brief, form, rows):
+    ranker, items, query = brief
+    exclude = [np.arange(0, 3000, 2, dtype=np.int32)]
+    found, scores = ranker.rank(form(query), 7, [rows(exclude[0])])
+    wanted, exact = best_by_force(query, items, 7, exclude)[0]
+    np.testing.assert_array_equal(found, wanted[None])
+    np.testing.assert_allclose(scores, exact[None], rtol=1e-6)
+
+
+def test_one_query_may_get_all_items_or_none(brief):
+    ranker, _, query = brief
+    assert ranker.rank(query, 5000)[0].shape == (1, 3000)
+    assert ranker.rank(query, 5, [np.arange(3000, dtype=np.int32)])[0].shape == (1, 0)
+    assert ranker.rank(query, 5, [np.arange(2, 3000, dtype=np.int32)])[1].shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("query", "k", "exclude", "error", "message"),
+    [
+        (np.full((1, 16), np.nan, np.float32), 5, None, DataError, "NaN"),
+        (np.full((1, 16), 3e38, np.float32), 5, None, DataError, "beyond the range"),
+        (np.ones((1, 15), np.float32), 5, None, DataError, "15 columns"),
+        (np.ones((1, 16), np.float32), 0, None, ParameterError, "k must be"),
+        (np.ones((1, 16), np.float32), 5, [], DataError, "0 entries for 1"),
+    ],
+)
+def test_one_query_that_is_wrong_is_refused(brief, query, k, exclude, error, message):
+    with pytest.raises(error, match=message):
+        brief[0].rank(query, k, exclude)
+
+
+def test_a_subclass_prepares_queries_as_it_likes(brief):
+    class Opposite(DotRanker):
+        def query_form(self, queries):
+            return -queries
+
+    _, items, query = brief
+    ranker = Opposite().index(items)
+    first, again = (ranker.rank(query, 3)[0].tolist() for _ in range(2))
+    assert first == again == [best_by_force(-query, items, 3)[0][0].tolist()]
 
 
 def test_a_search_is_not_stored_and_is_made_again(small_is_large):
