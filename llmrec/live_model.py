@@ -73,14 +73,14 @@ class LiveModel:
     fuser: Fuser
     ranker: Ranker
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+    views: list[View] = field(init=False, repr=False)
     index: Ranker = field(init=False)
     _unknown: BoolArray = field(init=False, repr=False)
     _unknown_rows: IntArray | None = field(init=False, repr=False, default=None)
 
-    @property
-    def views(self) -> list[View]:
-        """All views, in the order in which they are fused."""
-        return [*self.texts, *self.factors]
+    def __post_init__(self) -> None:
+        # In the order in which they are fused.
+        self.views = [*self.texts, *self.factors]
 
     @property
     def popularity(self) -> Factorizer | None:
@@ -123,10 +123,11 @@ class LiveModel:
 
     def queries(self, histories: Histories, user_rows: IntArray | None, context: str | None) -> Queries:
         """Fuse the queries of histories, each with the same text of the moment."""
-        views = self.views
-        vectors = [view.query_vectors(histories, user_rows, context) for view in views]
+        vectors: list[ViewVectors] = []
         by_history, by_context = [False] * len(histories), False
-        for view, query in zip(views, vectors, strict=True):
+        for view in self.views:
+            query = view.query_vectors(histories, user_rows, context)
+            vectors.append(query)
             # A context that the view can read counts as one item more.
             has_read = context is not None and view.knows(context)
             by_context |= has_read
@@ -151,7 +152,8 @@ class LiveModel:
             exclude = [np.concatenate([one, unknown]) for one in exclude]
         rows, scores = self.index.rank_for(histories, queries, k, exclude, allow)
         found = []
-        for own, best in zip(rows.tolist(), scores, strict=True):
+        for place, own in enumerate(rows.tolist()):
+            best = scores[place]
             # What fills a row up stands at its end.
             if own and own[-1] < 0:
                 n_given = own.index(-1)

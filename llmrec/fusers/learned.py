@@ -165,7 +165,7 @@ class LearnedFuser(ConcatFuser):
                 self.bucket_weights_.append((least, dict(zip(names, own.tolist(), strict=True))))
         kinds = [view.kind for view in views]
         groups = [[place for place, one in enumerate(kinds) if one == kind] for kind in dict.fromkeys(kinds)]
-        own_weights = self._weights_of_users(views, seen.lengths)
+        own_weights = np.array(self._weights_of_users(views, seen.lengths), dtype=np.float32)
         self.item_scales_, self.item_offsets_ = trial.item_terms(own_weights, groups, self._n_item_buckets)
 
     def tune_cold(self, views: Sequence[ViewVectors], relevant: Any) -> None:
@@ -243,7 +243,7 @@ class LearnedFuser(ConcatFuser):
         axes.legend()
         return axes
 
-    def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
+    def _query_weights(self, views: Sequence[ViewVectors]) -> list[list[float]]:
         if not self.bucket_weights_:
             return super()._query_weights(views)
         behaviour = [view.support for view in views if view.kind == "behaviour"]
@@ -251,13 +251,14 @@ class LearnedFuser(ConcatFuser):
         n_events = reduce(np.maximum, own) if own else np.zeros(len(views[0].support))
         return self._weights_of_users(views, n_events)
 
-    def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
+    def _weights_of_users(
+        self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]
+    ) -> list[list[float]]:
         choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
         table = [[one[view.name] for view in views] for one in choices]
         limits = [least for least, _ in self.bucket_weights_]
         # Each user's weights are those of the last bucket that they reach, as in weights_for.
-        taken = [table[bisect_right(limits, n)] for n in n_events.tolist()]
-        return np.array(taken, dtype=np.float32).reshape(-1, len(views))
+        return [table[bisect_right(limits, n)] for n in n_events.tolist()] or table[:1]
 
     @property
     def _n_item_buckets(self) -> int:
