@@ -139,9 +139,7 @@ class ConcatFuser(Fuser):
         found = []
         for position, (item, query) in enumerate(zip(items, queries, strict=True)):
             mean, scale = self._standardised(position, query)
-            factor = (
-                float(scale[0]) * float(weights[position]) * float(item.present[0] * scales[0, position])
-            )
+            factor = float(scale[0]) * float(weights[position]) * float(item.present[0] * scales[0, position])
             vector = item.vectors.toarray() if sparse.issparse(item.vectors) else item.vectors
             # What items of one bucket get on top belongs to no view; it stands with the first.
             shift = offset * (position == 0) - factor * float(mean[0])

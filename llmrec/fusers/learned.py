@@ -255,10 +255,11 @@ class LearnedFuser(ConcatFuser):
         self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]
     ) -> list[list[float]]:
         choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
-        table = [[one[view.name] for view in views] for one in choices]
         limits = [least for least, _ in self.bucket_weights_]
         # Each user's weights are those of the last bucket that they reach, as in weights_for.
-        return [table[bisect_right(limits, n)] for n in n_events.tolist()] or table[:1]
+        reached = [bisect_right(limits, n) for n in n_events.tolist()] or [0]
+        rows = {place: [choices[place][view.name] for view in views] for place in set(reached)}
+        return [rows[place] for place in reached]
 
     @property
     def _n_item_buckets(self) -> int:
