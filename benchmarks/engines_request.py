@@ -3,7 +3,7 @@
 Run with an interpreter that has the peers:
 ``pip install . implicit==0.7.3 lenskit==2025.8.1 rectools-lightfm``.
 Set OPENBLAS_NUM_THREADS=1, as implicit asks. The engines take turns, ``--rounds`` times. For this library
-``scan_p50_us`` is what its ranker alone takes for the same users, given the fused query and what they have seen.
+``scan_p50_us`` is what its ranker alone takes for the same users, given the fused query and the items seen.
 
 ``--part threads`` measures this library alone: how many requests a second several threads answer together,
 and how long one takes, with and without another thread that calls ``partial_fit``, an event at a time.

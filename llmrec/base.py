@@ -77,7 +77,7 @@ class Component(BaseEstimator):  # type: ignore[misc]
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Refuse learned state before it is there. Python asks only for attributes that it did not find."""
+            """Refuse learned state before it is there. Python asks here for what it did not find."""
             if name.endswith("_") and not name.startswith("_") and not hasattr(type(self), name):
                 raise not_fitted(self, self._learns_by)
             # Once more for the error that it had, which may be one of a property's own.

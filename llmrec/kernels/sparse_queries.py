@@ -150,9 +150,8 @@ def sum_of_rows(
     Examples
     --------
     >>> rows = sparse.csr_array(np.array([[0, 1, 0], [0, 0, 9], [2, 5, 0]], dtype=np.float32))
-    >>> columns, values = sum_of_rows(
-    ...     (rows.indptr[[2, 0]], rows.indptr[[3, 1]]), np.array([1, 3], np.float32), rows.indices, rows.data, 3
-    ... )
+    >>> bounds, weights = (rows.indptr[[2, 0]], rows.indptr[[3, 1]]), np.array([1, 3], dtype=np.float32)
+    >>> columns, values = sum_of_rows(bounds, weights, rows.indices, rows.data, 3)
     >>> columns.tolist(), values.tolist()
     ([0, 1], [2.0, 8.0])
     """
