@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -66,4 +67,4 @@ def _fitted_again(view: FactorView, interactions: Interactions, texts: Sequence[
 
 
 def _with_queries(view: View, interactions: Interactions, items: IntArray, shown: Histories) -> ViewVectors:
-    return view.item_vectors(interactions, items)._replace(queries=view.query_vectors(shown))
+    return replace(view.item_vectors(interactions, items), queries=view.query_vectors(shown))

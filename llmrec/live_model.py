@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -100,8 +100,9 @@ class LiveModel:
         """Return all item vectors of each view, with the query vectors of some users."""
         histories = self.interactions.histories(user_rows)
         return [
-            view.item_vectors(self.interactions)._replace(
-                queries=view.query_vectors(histories, user_rows) if len(user_rows) else None
+            replace(
+                view.item_vectors(self.interactions),
+                queries=view.query_vectors(histories, user_rows) if len(user_rows) else None,
             )
             for view in self.views
         ]
