@@ -27,11 +27,12 @@ gradient steps are slower by half or more; so are the peers, but less.
 The tables of the ranking alone and of losses on small data and neighbours of five million events were
 measured while a dozen other processes ran, the search through a graph beside three others (its queries at a
 million items beside one), those of losses on ml1m beside one, requests without AVX-512 beside one or two:
-read their CPU times, not the wall. Fold-in and events were measured alone, but on a machine whose other guests
-slow it for seconds, by as much as three quarters: a request to implicit took 629 µs in one round and 348 in
-another. The table of events is that of the quietest of three runs. On ml20m the ranking was followed for 3 sweeps, when the peers
-had not yet reached their best. The table of sweeps, with memory in it, is from before ALS started from rough
-singular vectors and before rows were read twice, which on AVX2 takes a fifth off a sweep."""
+read their CPU times, not the wall. Fold-in and events were measured alone, but on a machine whose other
+guests slow it for seconds, by as much as three quarters. The tables of events and of requests without AVX-512
+are those of the quietest of three runs; in the slowest, a request took 161 µs in the median of its rounds. On
+ml20m the ranking was followed for 3 sweeps, when the peers had not yet reached their best. The table of
+sweeps, with memory in it, is from before ALS started from rough singular vectors and before rows were read
+twice, which on AVX2 takes a fifth off a sweep."""
 
 
 def section(measured: dict[str, Any]) -> str:
