@@ -2,7 +2,8 @@
 
 Run with an interpreter that has the peers:
 ``pip install . implicit==0.7.3 lenskit==2025.8.1 rectools-lightfm``.
-Set OPENBLAS_NUM_THREADS=1, as implicit asks. The engines take turns, ``--rounds`` times.
+Set OPENBLAS_NUM_THREADS=1, as implicit asks. The engines take turns, ``--rounds`` times. For this library
+``scan_p50_us`` is what its ranker alone takes for the same users, given the fused query and the items seen.
 
 ``--part threads`` measures this library alone: how many requests a second several threads answer together,
 and how long one takes, with and without another thread that calls ``partial_fit``, an event at a time.
@@ -21,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -29,7 +30,14 @@ from scipy import sparse
 ENGINES = ("llmrec", "implicit", "lightfm", "lenskit")
 K = 10
 THREADS = (1, 2, 8, 40)
-Request = tuple[Callable[[int], Any], Callable[[Any], Any]]
+
+
+class Request(NamedTuple):
+    """How an engine answers one user and several; ``scan`` prepares the search alone for a user."""
+
+    one: Callable[[int], Any]
+    many: Callable[[Any], Any]
+    scan: Callable[[int], Callable[[], Any]] | None = None
 
 
 def events(n_users: int, n_items: int) -> Any:
@@ -52,8 +60,20 @@ def _recommender(matrix: Any, factors: int) -> Any:
 
 
 def llmrec(matrix: Any, factors: int) -> Request:
+    from llmrec.base import ViewVectors
+
     rec = _recommender(matrix, factors)
-    return lambda user: rec.recommend(user, k=K), lambda users: rec.recommend(users.tolist(), k=K)
+    als, ranker, ones = rec.views_["als"], rec.ranker_, np.ones(1, np.float32)
+
+    def scan(user: int) -> Callable[[], Any]:
+        rows = np.array([user], np.int32)
+        view = ViewVectors("als", "behaviour", als.known_query_vectors(rows), ones)
+        query, seen = rec.fuser_.fuse_queries([view]), rec.interactions_.histories(rows).columns
+        return lambda: ranker.rank(query, K, [seen])
+
+    return Request(
+        lambda user: rec.recommend(user, k=K), lambda users: rec.recommend(users.tolist(), k=K), scan
+    )
 
 
 def implicit(matrix: Any, factors: int) -> Request:
@@ -61,7 +81,7 @@ def implicit(matrix: Any, factors: int) -> Request:
 
     model = AlternatingLeastSquares(factors, iterations=2)
     model.fit(matrix, show_progress=False)
-    return (
+    return Request(
         lambda user: model.recommend(user, matrix[user], N=K),
         lambda users: model.recommend(users, matrix[users], N=K),
     )
@@ -80,7 +100,7 @@ def lightfm(matrix: Any, factors: int) -> Request:
         best = np.argpartition(scores, -K)[-K:]
         return best[np.argsort(-scores[best])]
 
-    return one, lambda users: [one(int(user)) for user in users]
+    return Request(one, lambda users: [one(int(user)) for user in users])
 
 
 def lenskit(matrix: Any, factors: int) -> Request:
@@ -95,27 +115,33 @@ def lenskit(matrix: Any, factors: int) -> Request:
     known = from_interactions_df(pd.DataFrame({"user_id": entries.row, "item_id": entries.col}))
     pipeline = topn_pipeline(ImplicitMFScorer(embedding_size=factors, epochs=2))
     pipeline.train(known)
-    return lambda user: recommend(pipeline, user, n=K), lambda users: recommend_batch(
-        pipeline, users, n=K, n_jobs=1
+    return Request(
+        lambda user: recommend(pipeline, user, n=K),
+        lambda users: recommend_batch(pipeline, users, n=K, n_jobs=1),
     )
 
 
 def measure(engine: str, n_users: int, n_items: int, factors: int, n_requests: int) -> dict[str, Any]:
     """Return one engine's figures: microseconds a request, and users a second of processor time."""
     matrix = events(n_users, n_items)
-    one, many = globals()[engine](matrix, factors)
+    request: Request = globals()[engine](matrix, factors)
     asked = np.random.default_rng(1).choice(n_users, 1000)
-    wall, cpu = [], []
+    wall, cpu, scanned = [], [], []
     for user in [*asked[:20], *asked[:n_requests]]:
         start, cpu_start = time.perf_counter(), time.process_time()
-        one(int(user))
+        request.one(int(user))
         cpu.append(time.process_time() - cpu_start)
         wall.append(time.perf_counter() - start)
+        if request.scan is not None:
+            search = request.scan(int(user))
+            start = time.perf_counter()
+            search()
+            scanned.append(time.perf_counter() - start)
     micros = {name: np.array(times[20:]) * 1e6 for name, times in (("wall", wall), ("cpu", cpu))}
     several = asked[:100] if engine == "lenskit" else asked
-    many(several)
+    request.many(several)
     cpu_start = time.process_time()
-    many(several)
+    request.many(several)
     return {
         "engine": engine,
         **{
@@ -123,6 +149,7 @@ def measure(engine: str, n_users: int, n_items: int, factors: int, n_requests: i
             for name in micros
             for q in (50, 99)
         },
+        **({"scan_p50_us": round(float(np.median(scanned[20:])) * 1e6, 1)} if scanned else {}),
         "users_per_cpu_second": round(len(several) / (time.process_time() - cpu_start)),
     }
 

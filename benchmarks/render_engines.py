@@ -26,14 +26,13 @@ gradient steps are slower by half or more; so are the peers, but less.
 
 The tables of the ranking alone and of losses on small data and neighbours of five million events were
 measured while a dozen other processes ran, the search through a graph beside three others (its queries at a
-million items beside one), those of losses on ml1m beside one: read their CPU times, not the wall. Requests
-without AVX-512 and events were measured alone, but on a machine whose other guests slow it for
-seconds, by as much as three quarters: a request of one round took 251 µs where others took 140. The table of
-events is that of the quietest of three runs. On ml20m the ranking was followed for 3 sweeps, when the peers
-had not yet reached their best. The table of sweeps with AVX-512, with memory in it, is from before ALS
-started from rough singular vectors and before rows were read twice, which on AVX2 takes a fifth off a sweep.
-That without, fold-in and top-k without were measured while two others worked on two cores: of the sweeps,
-read the CPU times."""
+million items beside one), those of losses on ml1m beside one, requests, sweeps, fold-in and top-k without
+AVX-512 beside one or two: read their CPU times, not the wall. Events were measured alone, but on a machine
+whose other guests slow it for seconds, by as much as three quarters. The tables of events and of requests
+without AVX-512 are those of the quietest of three runs; in the slowest, a request took 161 µs in the median
+of its rounds. On ml20m the ranking was followed for 3 sweeps, when the peers had not yet reached their best.
+The table of sweeps with AVX-512, with memory in it, is from before ALS started from rough singular vectors
+and before rows were read twice, which on AVX2 takes a fifth off a sweep."""
 
 
 def section(measured: dict[str, Any]) -> str:

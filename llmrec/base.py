@@ -33,7 +33,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from llmrec.errors import DataError
-from llmrec.validation import check_fitted, check_matrix, check_texts
+from llmrec.validation import check_fitted, check_matrix, check_texts, not_fitted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -72,6 +72,17 @@ ViewKind = Literal["text", "behaviour", "popularity"]
 
 class Component(BaseEstimator):  # type: ignore[misc]
     """Base of the six roles: parameters are stored, learned state ends in ``_``."""
+
+    _learns_by: ClassVar[str] = "fit"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Refuse learned state before it is there. Python asks here for what it did not find."""
+            if name.endswith("_") and not name.startswith("_") and not hasattr(type(self), name):
+                raise not_fitted(self, self._learns_by)
+            # Once more for the error that it had, which may be one of a property's own.
+            return object.__getattribute__(self, name)
 
     def get_state(self) -> dict[str, Any]:
         """Return what was learned, by attribute name: all public attributes that end in ``_``.
@@ -246,7 +257,6 @@ class FactorModel(Factorizer):
 
     def item_vectors(self) -> FloatArray:
         """Return ``(n_items, dim)`` item factors."""
-        check_fitted(self, "item_vectors_")
         return self.item_vectors_
 
     def _check_fitted(self) -> None:
@@ -258,7 +268,6 @@ class FactorModel(Factorizer):
 
     def known_query_vectors(self, user_rows: IntArray) -> FloatArray:
         """Return the vectors of known users."""
-        check_fitted(self, "item_vectors_")
         return self.user_vectors_.take(user_rows, axis=0)
 
     @abstractmethod
@@ -320,7 +329,8 @@ class FactorModel(Factorizer):
         self.item_vectors_[item_rows] = vectors
 
 
-@dataclass(frozen=True)
+# Not frozen, which takes three times as long: each view makes one for each request.
+@dataclass(slots=True)
 class ViewVectors:
     """The vectors of one view, of items or of queries.
 
@@ -488,6 +498,8 @@ class ItemFacts:
 
 class Ranker(Component, ABC):
     """Find the ``k`` best items for each query."""
+
+    _learns_by: ClassVar[str] = "index"
 
     def with_base(self, wrap: Callable[[Ranker], Ranker]) -> Ranker:
         """Return this ranker with ``wrap`` of what scores the items; a re-ranker wraps what is inside it.

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from llmrec.vectors import csr_of, grown
 
-__all__ = ["GrowingRows", "RowSlots"]
+__all__ = ["GrowingRows", "RowSlots", "row_bounds"]
 
 _LEAST_ROOM = 64
 
@@ -28,6 +28,24 @@ class RowSlots(NamedTuple):
         lengths = self.lengths[rows]
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return np.arange(indptr[-1]) + np.repeat(self.starts[rows] - indptr[:-1], lengths), indptr
+
+
+def row_bounds(matrix: Any, rows: Any) -> tuple[Any, Any, Any, Any]:
+    """Return where the entries of some rows start and stop, and the columns and values of all rows.
+
+    In time of these rows, also while a :class:`GrowingRows` grows.
+
+    Examples
+    --------
+    >>> starts, stops, indices, data = row_bounds(sparse.csr_array([[0.0, 5.0], [6.0, 7.0]]), np.array([1]))
+    >>> starts.tolist(), stops.tolist(), indices.tolist(), data.tolist()
+    ([1], [3], [1, 0, 1], [5.0, 6.0, 7.0])
+    """
+    slots = getattr(matrix, "_slots", None)
+    if slots is None:
+        return matrix.indptr[rows], matrix.indptr[rows + 1], matrix.indices, matrix.data
+    starts = slots.starts[rows]
+    return starts, starts + slots.lengths[rows], slots.indices, slots.data
 
 
 class GrowingRows(sparse.csr_array):  # type: ignore[misc]

@@ -638,9 +638,12 @@ class _RowIndex:
 
     def gather(self, rows: IntArray | None, n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
         """Return indptr and the event positions of some rows, or of all, in order."""
-        if rows is not None and len(rows) == 1 and self._has_first_only(row := int(rows[0])):
-            start, end = self._indptr[row : row + 2].tolist()
-            return np.array([0, end - start], dtype=np.int64), self._order[start:end]
+        if rows is not None and len(rows) == 1:
+            row = rows.item()
+            # Where all events of a row are among the first ones, they lie side by side.
+            if 0 <= row < len(self._indptr) - 1 and (row >= len(self._last) or not self._last[row]):
+                start, end = self._indptr[row : row + 2].tolist()
+                return np.array([0, end - start], dtype=np.int64), self._order[start:end]
         if not len(self._before):
             return self._gather_first(rows, n_rows)
         wanted = np.ascontiguousarray(np.arange(n_rows) if rows is None else rows, dtype=np.int32)
@@ -650,10 +653,6 @@ class _RowIndex:
         sorted_part = (self._indptr, self._order)
         _kernels().collect(wanted, sorted_part, self._last, self._before, indptr, positions)
         return indptr, positions
-
-    def _has_first_only(self, row: int) -> bool:
-        """Whether all events of a row are among the first ones."""
-        return 0 <= row < len(self._indptr) - 1 and (row >= len(self._last) or not self._last[row])
 
     def _gather_first(
         self, rows: IntArray | None, n_rows: int

@@ -73,14 +73,14 @@ class LiveModel:
     fuser: Fuser
     ranker: Ranker
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+    views: list[View] = field(init=False, repr=False)
     index: Ranker = field(init=False)
     _unknown: BoolArray = field(init=False, repr=False)
     _unknown_rows: IntArray | None = field(init=False, repr=False, default=None)
 
-    @property
-    def views(self) -> list[View]:
-        """All views, in the order in which they are fused."""
-        return [*self.texts, *self.factors]
+    def __post_init__(self) -> None:
+        # In the order in which they are fused.
+        self.views = [*self.texts, *self.factors]
 
     @property
     def popularity(self) -> Factorizer | None:
@@ -124,10 +124,11 @@ class LiveModel:
 
     def queries(self, histories: Histories, user_rows: IntArray | None, context: str | None) -> Queries:
         """Fuse the queries of histories, each with the same text of the moment."""
-        views = self.views
-        vectors = [view.query_vectors(histories, user_rows, context) for view in views]
+        vectors: list[ViewVectors] = []
         by_history, by_context = [False] * len(histories), False
-        for view, query in zip(views, vectors, strict=True):
+        for view in self.views:
+            query = view.query_vectors(histories, user_rows, context)
+            vectors.append(query)
             # A context that the view can read counts as one item more.
             has_read = context is not None and view.knows(context)
             by_context |= has_read
@@ -152,10 +153,13 @@ class LiveModel:
             exclude = [np.concatenate([one, unknown]) for one in exclude]
         rows, scores = self.index.rank_for(histories, queries, k, exclude, allow)
         found = []
-        for own, best in zip(rows.tolist(), scores, strict=True):
+        for place, own in enumerate(rows.tolist()):
+            best = scores[place]
             # What fills a row up stands at its end.
-            n_given = own.index(-1) if own and own[-1] < 0 else len(own)
-            found.append((own[:n_given], best[:n_given]))
+            if own and own[-1] < 0:
+                n_given = own.index(-1)
+                own, best = own[:n_given], best[:n_given]
+            found.append((own, best))
         return found
 
     def view_shares(self, histories: Histories, query: Matrix, row: int) -> DoubleArray | None:

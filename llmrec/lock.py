@@ -36,7 +36,7 @@ class ReadWriteLock:
         self._readers_due = 0
         self._writers_waiting = 0
         self._is_writing = False
-        self._mine = threading.local()
+        self._mine = _Mine()
         self._reading = _Reading(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -45,27 +45,6 @@ class ReadWriteLock:
     def reading(self) -> AbstractContextManager[None]:
         """Hold the lock with other readers. A thread that reads already gets in at once."""
         return self._reading
-
-    def _begin_reading(self) -> None:
-        depth = getattr(self._mine, "depth", 0)
-        with self._guard:
-            # First what is usual, without a call.
-            if (self._is_writing or self._writers_waiting) and not self._may_read(depth):
-                self._readers_waiting += 1
-                self._condition.wait_for(lambda: self._may_read(depth))
-                self._readers_waiting -= 1
-            if self._readers_due:
-                self._readers_due -= 1
-            self._readers += 1
-        self._mine.depth = depth + 1
-
-    def _end_reading(self) -> None:
-        self._mine.depth -= 1
-        with self._guard:
-            self._readers -= 1
-            # Nobody but a writer waits for readers to leave.
-            if self._writers_waiting and not self._readers:
-                self._condition.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -91,6 +70,12 @@ class ReadWriteLock:
         return not (self._is_writing or self._readers or self._readers_due)
 
 
+class _Mine(threading.local):
+    """How often the thread that asks is reading."""
+
+    depth = 0
+
+
 class _Reading:
     """What ``with lock.reading()`` enters: without state of its own, so one serves all threads."""
 
@@ -98,7 +83,24 @@ class _Reading:
         self._lock = lock
 
     def __enter__(self) -> None:
-        self._lock._begin_reading()
+        lock = self._lock
+        depth = lock._mine.depth
+        with lock._guard:
+            # First what is usual, without a call.
+            if (lock._is_writing or lock._writers_waiting) and not lock._may_read(depth):
+                lock._readers_waiting += 1
+                lock._condition.wait_for(lambda: lock._may_read(depth))
+                lock._readers_waiting -= 1
+            if lock._readers_due:
+                lock._readers_due -= 1
+            lock._readers += 1
+        lock._mine.depth = depth + 1
 
     def __exit__(self, *error: object) -> None:
-        self._lock._end_reading()
+        lock = self._lock
+        lock._mine.depth -= 1
+        with lock._guard:
+            lock._readers -= 1
+            # Nobody but a writer waits for readers to leave.
+            if lock._writers_waiting and not lock._readers:
+                lock._condition.notify_all()

@@ -515,7 +515,8 @@ class Recommender(Component):
             row = model.interactions.items.row(item, "item", UnknownItemError)
             unwanted = self._rows(model, exclude, "exclude", ignore=True)
             rows, scores = model.rank_similar(row, k, unwanted, self._allowed(model, candidates, where))
-            return _answer(model, None, rows.tolist(), scores, "similar")
+            ids = model.interactions.items.ids
+            return Recommendations([ids[row] for row in rows.tolist()], scores, None, "similar")
 
     def search(
         self,
@@ -548,7 +549,8 @@ class Recommender(Component):
                 allow = np.empty(0, dtype=np.int32)
             unwanted = self._rows(model, exclude, "exclude", ignore=True)
             rows, scores = model.rank_search(query, k, unwanted, allow)
-            return _answer(model, None, rows.tolist(), scores, "search")
+            ids = model.interactions.items.ids
+            return Recommendations([ids[row] for row in rows.tolist()], scores, None, "search")
 
     def explain(
         self,
@@ -837,13 +839,13 @@ class _Request:
         queries = self.model.queries(histories, user_rows, self.context)
         exclude = self._excluded(histories)
         ranked = self.model.rank(histories, queries.vectors, self.k, exclude, self.allow)
-        answers = []
+        ids, answers = self.model.interactions.items.ids, []
         for place, (rows, scores) in enumerate(ranked):
             user, basis = users[place], _BASES[queries.by_history[place], queries.by_context]
             if basis == "popular":
                 popular, scores = self._popular(user, exclude[place])
                 rows = popular.tolist()
-            answers.append(_answer(self.model, user, rows, scores, basis))
+            answers.append(Recommendations([ids[row] for row in rows], scores, user, basis))
         return answers
 
     def _excluded(self, histories: Histories) -> list[IntArray]:
@@ -880,13 +882,6 @@ def _check_request(user: Any, history: Any, context: Any, method: str) -> None:
         raise ParameterError(f"{method} needs a user, a history or a context.")
     if user is not None and history is not None:
         raise ParameterError(f"{method} takes a user or a history, not both.")
-
-
-def _answer(
-    model: LiveModel, user: Hashable | None, rows: list[int], scores: FloatArray, basis: str
-) -> Recommendations:
-    ids = model.interactions.items.ids
-    return Recommendations([ids[row] for row in rows], scores, user, basis)
 
 
 def _item_and_weight(entry: Any, known: Interactions) -> tuple[Any, Any]:

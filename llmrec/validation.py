@@ -111,7 +111,12 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
 def check_fitted(component: object, attribute: str, verb: str = "fit") -> None:
     """Raise :class:`NotFittedError` unless ``component`` has the learned ``attribute``."""
     if not hasattr(component, attribute):
-        raise NotFittedError(f"this {type(component).__name__} has seen no data yet; call {verb} first.")
+        raise not_fitted(component, verb)
+
+
+def not_fitted(component: object, verb: str = "fit") -> NotFittedError:
+    """Return the error that says to call a method first."""
+    return NotFittedError(f"this {type(component).__name__} has seen no data yet; call {verb} first.")
 
 
 def check_matrix(matrix: Any, name: str, dim: int | None = None) -> Matrix:

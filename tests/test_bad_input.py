@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from llmrec import ALSFactorizer, Recommender, SVDFactorizer
+from llmrec import ALSFactorizer, DotRanker, Popularity, Recommender, SVDFactorizer
 from llmrec.errors import (
     ComponentError,
     DataError,
@@ -234,6 +234,25 @@ def test_k_above_the_catalogue(fitted):
 def test_before_fit(ask):
     with pytest.raises(NotFittedError, match="this Recommender has seen no data yet; call fit first"):
         ask(small())
+
+
+def test_what_a_component_lacks_is_told_from_what_it_has_not_learned():
+    class Broken(Popularity):
+        @property
+        def shares_(self):
+            return self.counts_ / self.nothing
+
+    broken = Broken()
+    with pytest.raises(NotFittedError, match="this Broken has seen no data yet; call fit first"):
+        _ = broken.counts_
+    with pytest.raises(NotFittedError, match="this DotRanker has seen no data yet; call index first"):
+        _ = DotRanker().items_
+    with pytest.raises(AttributeError, match="has no attribute 'halflife'"):
+        _ = broken.halflife
+    broken.counts_ = 1
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = broken.shares_
+    assert not hasattr(broken, "weights_")
 
 
 def test_save_before_fit_writes_nothing(tmp_path):

@@ -145,6 +145,20 @@ def test_new_texts_extend_and_replace():
     assert not items.vectors[4].any()
 
 
+@pytest.mark.parametrize("is_growing", [False, True])
+def test_a_single_profile_is_that_of_several(is_growing):
+    view = TextView(ColourEncoder(as_sparse=True), metric="cosine").fit(TEXTS)
+    if is_growing:
+        view.extend(np.array([1, 5], np.int32), view.encode(["green", "red"]))
+    histories = Histories.of([[3, 1, 3, 0], [], [5, 9, 1]], 12, weights=[[1, 2, 3, 1], [], [1, 5, 2]])
+    many = view.query_vectors(histories)
+    for place in range(3):
+        one = view.query_vectors(histories.take(np.array([place])))
+        assert one.vectors.indices.dtype == np.int32
+        np.testing.assert_allclose(dense(one.vectors)[0], dense(many.vectors)[place], atol=1e-6)
+        assert one.support[0] == many.support[place]
+
+
 def test_history_may_know_fewer_items_than_the_view_or_more():
     view = TextView(ColourEncoder(), metric="cosine", name="a").fit(TEXTS)
     for width in (2, 9):

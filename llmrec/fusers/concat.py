@@ -95,38 +95,32 @@ class ConcatFuser(Fuser):
 
     def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the queries side by side, each block scaled to unit deviation times its weight."""
-        check_fitted(self, "weights_")
-        weights = self._query_weights(views)
-        # Filled in place: for one query, each array that is joined on costs as much as a view's arithmetic.
         first = int(self._has_offsets)
         start = width = first + len(views)
         for view, is_sparse in zip(views, self.is_sparse_, strict=True):
             width += 0 if is_sparse else view.vectors.shape[1]
-        front = np.empty((len(weights), width), dtype=np.float32)
-        if first:
-            front[:, 0] = 1
+        # Filled in place: for one query, each array that is joined on costs as much as a view's arithmetic.
+        front = np.empty((len(views[0].support), width), dtype=np.float32)
+        # A view's weight, and then in its place what its mean score takes off.
+        front[:, :start] = [[1.0] * first + own for own in self._query_weights(views)]
         thin = []
         for position, view in enumerate(views):
+            vectors, column = view.vectors, first + position
             if self.is_sparse_[position]:
                 mean, scale = self._standardised(position, view)
-                scale = scale * weights[:, position]
-                np.multiply(-mean, scale, out=front[:, first + position])
-                thin.append((view.vectors, scale))
+                scale = scale * front[:, column]
+                np.multiply(-mean, scale, out=front[:, column])
+                thin.append((vectors, scale))
+                continue
+            if self._are_few(position, vectors):
+                means, covariance = self.means_[position], self.covariances_[position]
+                _kernels().standardise(vectors, means, covariance, view.support, front, column, start)
             else:
-                self._write_dense(position, view, (weights, position, front, first + position, start))
-                start += view.vectors.shape[1]
+                mean, scale = self._standardised(position, view)
+                full = vectors.toarray() if sparse.issparse(vectors) else vectors
+                _kernels().standardise_by(full, mean, scale, front, column, start)
+            start += vectors.shape[1]
         return JoinedVectors(front, _side_by_side(thin)) if thin else front
-
-    def _write_dense(self, position: int, view: ViewVectors, to: tuple[Any, ...]) -> None:
-        """Write a dense view's queries, scaled, and minus their mean scores to where the kernels are told."""
-        kernels, vectors = _kernels(), view.vectors
-        if self._are_few(position, vectors):
-            means, covariance = self.means_[position], self.covariances_[position]
-            kernels.standardise(vectors, means, covariance, view.support, *to)
-        else:
-            mean, scale = self._standardised(position, view)
-            full = vectors.toarray() if sparse.issparse(vectors) else vectors
-            kernels.standardise_by(full, mean, scale, *to)
 
     def _are_few(self, position: int, queries: Matrix) -> bool:
         """Say whether the moments of these queries are computed one by one."""
@@ -139,15 +133,13 @@ class ConcatFuser(Fuser):
     ) -> list[ScoreWeights]:
         """Return each view's item vector on the scale of its z-score, and what the mean takes off."""
         check_fitted(self, "weights_")
-        weights = self._query_weights(queries)
+        weights = np.array(self._query_weights(queries)[0], dtype=np.float32)
         scales, offsets = self._item_terms(items)
         offset = 0.0 if offsets is None else float(offsets[0])
         found = []
         for position, (item, query) in enumerate(zip(items, queries, strict=True)):
             mean, scale = self._standardised(position, query)
-            factor = (
-                float(scale[0]) * float(weights[0, position]) * float(item.present[0] * scales[0, position])
-            )
+            factor = float(scale[0]) * float(weights[position]) * float(item.present[0] * scales[0, position])
             vector = item.vectors.toarray() if sparse.issparse(item.vectors) else item.vectors
             # What items of one bucket get on top belongs to no view; it stands with the first.
             shift = offset * (position == 0) - factor * float(mean[0])
@@ -175,10 +167,9 @@ class ConcatFuser(Fuser):
         weights = list(self.weights_.values())
         return ranker.with_base(lambda base: RanksOfViews(base, blocks=blocks, weights=weights, depth=depth))
 
-    def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
-        """Return ``(n_queries, n_views)``: how much each view counts for each query."""
-        own = [self.weights_[view.name] for view in views]
-        return np.array([own] * len(views[0].support), dtype=np.float32).reshape(-1, len(own))
+    def _query_weights(self, views: Sequence[ViewVectors]) -> list[list[float]]:
+        """Return how much each view counts, for each query or, in a single list, for all."""
+        return [[self.weights_[view.name] for view in views]]
 
     def _item_terms(self, views: Sequence[ViewVectors]) -> tuple[FloatArray, FloatArray | None]:
         """Return how much each view counts for each item, ``(n_items, n_views)``, and what it gets on top.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -164,7 +165,7 @@ class LearnedFuser(ConcatFuser):
                 self.bucket_weights_.append((least, dict(zip(names, own.tolist(), strict=True))))
         kinds = [view.kind for view in views]
         groups = [[place for place, one in enumerate(kinds) if one == kind] for kind in dict.fromkeys(kinds)]
-        own_weights = self._weights_of_users(views, seen.lengths)
+        own_weights = np.array(self._weights_of_users(views, seen.lengths), dtype=np.float32)
         self.item_scales_, self.item_offsets_ = trial.item_terms(own_weights, groups, self._n_item_buckets)
 
     def tune_cold(self, views: Sequence[ViewVectors], relevant: Any) -> None:
@@ -242,7 +243,7 @@ class LearnedFuser(ConcatFuser):
         axes.legend()
         return axes
 
-    def _query_weights(self, views: Sequence[ViewVectors]) -> FloatArray:
+    def _query_weights(self, views: Sequence[ViewVectors]) -> list[list[float]]:
         if not self.bucket_weights_:
             return super()._query_weights(views)
         behaviour = [view.support for view in views if view.kind == "behaviour"]
@@ -250,13 +251,15 @@ class LearnedFuser(ConcatFuser):
         n_events = reduce(np.maximum, own) if own else np.zeros(len(views[0].support))
         return self._weights_of_users(views, n_events)
 
-    def _weights_of_users(self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]) -> FloatArray:
+    def _weights_of_users(
+        self, views: Sequence[ViewVectors], n_events: npt.NDArray[Any]
+    ) -> list[list[float]]:
         choices = [self.weights_, *(weights for _, weights in self.bucket_weights_)]
-        table = np.array([[one[view.name] for view in views] for one in choices], dtype=np.float32)
         limits = [least for least, _ in self.bucket_weights_]
         # Each user's weights are those of the last bucket that they reach, as in weights_for.
-        taken: FloatArray = table[np.searchsorted(limits, n_events, side="right")]
-        return taken
+        reached = [bisect_right(limits, n) for n in n_events.tolist()] or [0]
+        rows = {place: [choices[place][view.name] for view in views] for place in set(reached)}
+        return [rows[place] for place in reached]
 
     @property
     def _n_item_buckets(self) -> int:

@@ -79,9 +79,8 @@ def scores_by_column(queries: FloatArray, by_column: FloatArray) -> FloatArray:
 
 @brief_kernel
 def standardise(
-    queries: Any, means: Any, covariance: Any, support: Any, weights: Any, view: int, front: Any, column: int,
-    start: int,
-) -> None:  # fmt: skip
+    queries: Any, means: Any, covariance: Any, support: Any, front: Any, column: int, start: int
+) -> None:
     """Write a few queries so that their scores have mean 0 and a deviation of their weights.
 
     Parameters
@@ -90,31 +89,28 @@ def standardise(
         As for :func:`dense_moments`.
     support : ndarray of float32, shape (n_queries,)
         As for :func:`unit_scales`.
-    weights : ndarray of float32, shape (n_queries, n_views)
-        Of which those in column ``view`` count.
     front : ndarray of float32, shape (n_queries, n_columns)
-        Receives the scaled queries from column ``start`` on, and minus their mean score in ``column``.
+        Holds their weights in ``column``, and receives minus their mean score there; the scaled queries from
+        column ``start`` on.
 
     Examples
     --------
-    >>> ones, front = np.ones((1, 2), dtype=np.float32), np.empty((1, 3), dtype=np.float32)
-    >>> standardise(ones, 2 * ones[0], 8 * np.eye(2), ones[0, :1], 2 * ones, 0, front, 0, 1)
+    >>> ones, front = np.ones((1, 2), dtype=np.float32), np.full((1, 3), 2, dtype=np.float32)
+    >>> standardise(ones, 2 * ones[0], 8 * np.eye(2), ones[0, :1], front, 0, 1)
     >>> front.tolist()
     [[-2.0, 0.5, 0.5]]
     """
     moments, scales = np.empty((2, len(queries)), np.float32), np.empty(len(queries), np.float32)
     _moments(queries, means, covariance, moments)
     _scale(moments[0], moments[1], support, scales)
-    standardise_by(queries, moments[0], scales, weights, view, front, column, start)
+    standardise_by(queries, moments[0], scales, front, column, start)
 
 
 @brief_kernel
-def standardise_by(
-    queries: Any, mean: Any, scales: Any, weights: Any, view: int, front: Any, column: int, start: int
-) -> None:
+def standardise_by(queries: Any, mean: Any, scales: Any, front: Any, column: int, start: int) -> None:
     """Write what :func:`standardise` does, of queries whose mean scores and :func:`unit_scales` are known."""
     for query in range(len(queries)):
-        scale = scales[query] * weights[query, view]
+        scale = scales[query] * front[query, column]
         front[query, column] = -mean[query] * scale
         for place in range(queries.shape[1]):
             front[query, start + place] = queries[query, place] * scale
@@ -162,6 +158,6 @@ def warm() -> None:
     one = np.ones(1, dtype=np.float32)
     scores_by_column(one[:, None], one[:, None])
     mean, deviation = dense_moments(one[:, None], one, np.ones((1, 1)))
-    front, scales = np.empty((1, 2), dtype=np.float32), unit_scales(mean, deviation, one)
-    standardise_by(one[:, None], mean, scales, one[:, None], 0, front, 0, 1)
-    standardise(one[:, None], one, np.ones((1, 1)), one, one[:, None], 0, front, 0, 1)
+    front, scales = np.ones((1, 2), dtype=np.float32), unit_scales(mean, deviation, one)
+    standardise_by(one[:, None], mean, scales, front, 0, 1)
+    standardise(one[:, None], one, np.ones((1, 1)), one, front, 0, 1)

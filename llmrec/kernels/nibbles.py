@@ -32,6 +32,8 @@ _ROWS_AT_A_TIME = 2048
 _AHEAD = 8
 _ROUNDING = 2.0**-20
 _LEAST_UNIT = 1e-30
+# Rows' errors count at least as much as if the coded part of a query had this length.
+_LEAST_SPREAD = 1e-6
 _NO_ROW = 2**31 - 1
 # Shares of the largest coordinate up to which codes reach; what lies beyond is cut off.
 _REACHES = (1.0, 0.85, 0.7)
@@ -80,19 +82,21 @@ def encode_rows_in_nibbles(
     """Write rows as half bytes, and return the length of the longest code.
 
     The rotated row, less the centre, is ``scales[row] * (code - 7.5)`` but for a vector as long as
-    ``errors[row]``, rounded up.
+    ``errors[row]``, rounded up. What it has in columns without a code counts there a million times, so that
+    queries bound it by what they bound errors with, however little they ask for else.
 
     Parameters
     ----------
     vectors : ndarray of float32, shape (n_items, dim)
     rows : ndarray of int32
-    turning : ndarray of float64, shape (3, width)
+    turning : ndarray of float64, shape (3, max(width, dim))
         The centre, zeros past ``dim``; and of each place before the rotation the column that comes there,
-        past ``dim`` none, and with which sign.
+        past ``dim`` none, and with which sign. Columns past the width, in which hardly any row differs from
+        the centre, have no code.
     codes : ndarray of uint8, shape (n_groups, n_octets, 64, 4)
     scales, errors : ndarray of float32, shape (n_groups * 64,)
     """
-    width, longest = turning.shape[1], 0.0
+    width, longest = 8 * codes.shape[1], 0.0
     values, centre = np.empty(width, np.float64), turning[0]
     for i in range(len(rows)):
         row = rows[i]
@@ -108,6 +112,11 @@ def encode_rows_in_nibbles(
             if error < least:
                 step, least = tried, error
         longest = max(longest, _write_row(values, step, codes, scales, errors, row))
+        apart = 0.0
+        for place in range(width, turning.shape[1]):
+            column = np.int64(turning[1, place])
+            apart += (np.float64(vectors[row, column]) - centre[column]) ** 2
+        errors[row] += np.float32(np.sqrt(apart) / _LEAST_SPREAD)
     return longest
 
 
@@ -165,7 +174,7 @@ def encode_queries_for_nibbles(
     sums : ndarray of float64, shape (n, 3)
         Receives the length, what the centre adds to each score, and errors that are no row's.
     """
-    step, width, n_columns = words.shape[2], turning.shape[1], queries.shape[1]
+    step, width, n_columns = words.shape[2], 8 * words.shape[1], queries.shape[1]
     factors[:, :4], factors[:, 4] = 0, np.inf
     values, zeros, middle = np.empty(width, np.float64), np.zeros(n_columns), 0.0
     for c in range(n_columns):
@@ -196,11 +205,11 @@ def encode_queries_for_nibbles(
         slip = (error * longest + 16 * unit * parts * _ROUNDING / 4) * (1 + _ROUNDING)
         slip += 1e-12 * square * longest
         factors[query, 0], factors[query, 1] = -7.5 * total, unit
-        factors[query, 2], factors[query, 3] = square * (1 + _ROUNDING), slip
+        factors[query, 2], factors[query, 3] = max(square, _LEAST_SPREAD) * (1 + _ROUNDING), slip
         factors[query, 4] = -np.inf
         sums[query, 0], sums[query, 1] = length, shared
         # What the centre adds is the same for all items, but final scores are rounded with it.
-        sums[query, 2] = 2 * _ROUNDING * abs(shared) + 1e-13 * square * np.sqrt(middle) + 1e-36
+        sums[query, 2] = 2 * _ROUNDING * abs(shared) + 1e-13 * np.sqrt(middle) + 1e-36
 
 
 @kernel

@@ -18,6 +18,7 @@ __all__ = [
     "paired_products",
     "score_moments",
     "scores_by_column",
+    "sum_of_rows",
     "warm",
 ]
 
@@ -129,6 +130,38 @@ def paired_products(queries: Any, items: Any, rows: npt.NDArray[np.int64]) -> np
     return products
 
 
+def sum_of_rows(
+    bounds: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    weights: FloatArray,
+    indices: npt.NDArray[Any],
+    data: FloatArray,
+    n_columns: int,
+) -> tuple[npt.NDArray[np.int32], FloatArray]:
+    """Return the columns and values of a weighted sum of sparse rows: what one history makes of its items.
+
+    Parameters
+    ----------
+    bounds : pair of ndarray of shape (n_rows,)
+        Where the entries of each row start and stop.
+    weights : ndarray of shape (n_rows,)
+    indices, data : ndarray
+        Columns and values.
+
+    Examples
+    --------
+    >>> rows = sparse.csr_array(np.array([[0, 1, 0], [0, 0, 9], [2, 5, 0]], dtype=np.float32))
+    >>> bounds, weights = (rows.indptr[[2, 0]], rows.indptr[[3, 1]]), np.array([1, 3], dtype=np.float32)
+    >>> columns, values = sum_of_rows(bounds, weights, rows.indices, rows.data, 3)
+    >>> columns.tolist(), values.tolist()
+    ([0, 1], [2.0, 8.0])
+    """
+    columns, sums = np.empty(n_columns, dtype=np.int32), np.zeros(n_columns, dtype=np.float32)
+    met = np.zeros(n_columns, dtype=np.bool_)
+    count = _add_rows(*bounds, weights, indices, data, met, columns, sums)
+    found = columns[:count].copy()
+    return found, sums[found]
+
+
 def joined_rows(
     blocks: Sequence[Any], scales: Sequence[FloatArray]
 ) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[int, int]]:
@@ -193,6 +226,23 @@ def _moments(
             squares += (scores[item] - mean) ** 2
         moments[0, query] = expected
         moments[1, query] = np.sqrt(squares / max(n_items, 1))
+
+
+@kernel
+def _add_rows(
+    starts: Any, stops: Any, weights: Any, indices: Any, data: Any, met: Any, columns: Any, sums: Any
+) -> Any:
+    """Add up rows, list their columns as they are met, and return how many these are."""
+    count = 0
+    for row in range(len(weights)):
+        for place in range(starts[row], stops[row]):
+            column = indices[place]
+            if not met[column]:
+                met[column] = True
+                columns[count] = column
+                count += 1
+            sums[column] += weights[row] * data[place]
+    return count
 
 
 @kernel
@@ -286,6 +336,7 @@ def warm() -> None:
         forms.append(matrix)
     for queries in forms:
         joined_rows([queries], [one])
+        sum_of_rows((queries.indptr[:1], queries.indptr[1:]), one, queries.indices, one, 1)
         covariance_moments(queries, one, np.ones((1, 1)))
         for items in forms:
             score_moments(queries, one, items)

@@ -37,7 +37,8 @@ class NibbleCodes(Codes):
     could be among the best within that are scored exactly.
 
     The rotation spreads what a few columns hold over all of them: on vectors of texts, it leaves a quarter of
-    the rows in doubt that unrotated half bytes leave. Columns are padded to a multiple of 32.
+    the rows in doubt that unrotated half bytes leave. Columns are padded to a multiple of 32. Those that are
+    the same in all rows, such as one that says which items a view knows, are in the centre and need no code.
 
     Parameters
     ----------
@@ -46,13 +47,19 @@ class NibbleCodes(Codes):
 
     def __init__(self, vectors: FloatArray):
         n_items, n_columns = vectors.shape
-        centre = vectors[:: max(1, n_items // _SAMPLE)].astype(np.float64).mean(axis=0)
-        width = -(-n_columns // _STEP) * _STEP
+        sample = vectors[:: max(1, n_items // _SAMPLE)]
+        is_same = (sample == sample[:1]).all(axis=0)
+        centre = np.where(is_same, sample[0], sample.mean(axis=0, dtype=np.float64))
+        width = max(-(-int(np.sum(~is_same)) // _STEP), 1) * _STEP
+        # Those that vary come first, and past the last column none.
+        places = np.append(np.argsort(is_same, kind="stable"), np.arange(n_columns, width))
         # Any order and signs do: they keep what is alike in all rows from being one coordinate's.
         rng = np.random.default_rng(0)
-        order, signs = rng.permutation(width), rng.choice([-1.0, 1.0], width)
+        order, signs = rng.permutation(places[:width]), rng.choice([-1.0, 1.0], len(places))
         # In one array, for each that a kernel takes costs time.
-        self.turning: DoubleArray = np.stack([np.pad(centre, (0, width - n_columns)), order, signs])
+        self.turning: DoubleArray = np.stack(
+            [np.pad(centre, (0, len(places) - n_columns)), np.append(order, places[width:]), signs]
+        )
         self.longest = 0.0
         self.codes = np.empty((0, width // 8, GROUP, 4), dtype=np.uint8)
         self.errors = np.empty(0, dtype=np.float32)

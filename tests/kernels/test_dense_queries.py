@@ -34,14 +34,14 @@ def test_standardised_queries_give_scores_of_mean_0_and_a_deviation_of_their_wei
     items = (3 + random.normal(size=(50, dim))).astype(np.float32)
     queries = random.normal(size=(3, dim)).astype(np.float32)
     means, covariance = items.mean(axis=0), np.cov(items.T.astype(np.float64), bias=True).reshape(dim, dim)
-    support, weights = np.array([1, 2, 0], np.float32), random.random((3, 2), dtype=np.float32)
-    front = np.full((3, dim + 2), np.nan, np.float32)
-    standardise(queries, means, covariance, support, weights, 1, front, 0, 2)
+    support, weights = np.array([1, 2, 0], np.float32), random.random(3, dtype=np.float32)
+    front, again = np.full((2, 3, dim + 2), np.nan, np.float32)
+    front[:, 0] = again[:, 0] = weights
+    standardise(queries, means, covariance, support, front, 0, 2)
     assert np.isnan(front[:, 1]).all()  # another view's
     scores = front[:, 2:] @ items.T + front[:, :1]
     np.testing.assert_allclose(scores.mean(axis=1), 0, atol=1e-4)
-    np.testing.assert_allclose(scores.std(axis=1), weights[:, 1] * (support > 0), rtol=1e-4, atol=1e-6)
-    again = np.full_like(front, np.nan)
+    np.testing.assert_allclose(scores.std(axis=1), weights * (support > 0), rtol=1e-4, atol=1e-6)
     mean, deviation = dense_moments(queries, means, covariance)
-    standardise_by(queries, mean, unit_scales(mean, deviation, support), weights, 1, again, 0, 2)
+    standardise_by(queries, mean, unit_scales(mean, deviation, support), again, 0, 2)
     np.testing.assert_array_equal(again, front)

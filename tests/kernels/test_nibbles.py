@@ -203,6 +203,27 @@ def test_replaced_rows_are_found_as_they_are_now():
         assert sorted(found[0][0].tolist()) == list(range(200))
 
 
+@pytest.mark.parametrize("share", [0.0, 1e-9, 1.0])
+def test_columns_that_are_the_same_in_all_rows_need_no_code(share):
+    items, queries = normal(9000, 66), normal(5, 66, 1).astype(np.float64)
+    items[:, [0, 40]] = 0, 0.3
+    coded = np.ones(66, bool)
+    coded[[0, 40]] = False
+    queries[:, coded] *= share
+    made = NibbleCodes(items)
+    assert made.codes.shape[1] == 8
+    for _ in range(2):
+        unwanted, everything = [np.array([5], np.int32)] * 5, np.ones(9000, bool)
+        for query, own in zip(queries, made.best(items, queries, unwanted, everything, 7), strict=True):
+            rows, scores = best_by_force(items, query, [5], everything, 7)
+            np.testing.assert_array_equal(own[0], rows)
+            np.testing.assert_allclose(own[1], scores, rtol=1e-6)
+        # Rows that come to differ are found all the same.
+        changed = np.array([2, 7000], np.int32)
+        items[changed[:, None], [0, 40]] = [[2, 0.3], [0, 0.31]]
+        made.replace(changed, items)
+
+
 def test_every_kernel_is_compiled_by_warm():
     nibbles.warm()
     assert best_of_nibbles.signatures

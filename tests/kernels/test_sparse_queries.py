@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from llmrec.errors import DataError
-from llmrec.kernels.sparse_queries import covariance_moments, joined_rows, score_moments, scores_by_column
+from llmrec.growing_rows import GrowingRows, row_bounds
+from llmrec.kernels.sparse_queries import (
+    covariance_moments,
+    joined_rows,
+    score_moments,
+    scores_by_column,
+    sum_of_rows,
+)
 
 
 def matrix(seed, n_rows, n_columns):
@@ -59,6 +66,22 @@ def test_scores_by_column_are_inner_products(seed, n_queries, width, n_items):
     scores = scores_by_column(queries, sparse.csr_array(items.T))
     np.testing.assert_allclose(scores, (queries @ items.T).toarray(), atol=1e-5)
     assert scores.dtype == np.float32
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), st.integers(1, 9), st.lists(st.integers(0, 19), max_size=9), st.booleans())
+def test_a_sum_of_rows_is_that_of_numpy(seed, width, rows, is_growing):
+    items, weights = matrix(seed, 20, width), np.arange(1, len(rows) + 1, dtype=np.float32)
+    if is_growing:
+        items = GrowingRows(items)
+        items.replace(np.array([3, 19]), matrix(seed + 1, 2, width))
+    places = np.array(rows, dtype=np.int64)
+    *bounds, indices, data = row_bounds(items, places)
+    columns, values = sum_of_rows(tuple(bounds), weights, indices, data, width)
+    assert len(set(columns.tolist())) == len(columns)
+    found = np.zeros(width)
+    found[columns] = values
+    np.testing.assert_allclose(found, weights @ items.toarray()[places], atol=1e-4)
 
 
 def test_widths_that_differ_are_refused():

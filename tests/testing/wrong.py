@@ -135,7 +135,7 @@ class AnswersUnfitted(PairCounts):
 
 class RaisesWhatComesUnfitted(PairCounts):
     def item_vectors(self):
-        return self.pairs_
+        return vars(self)["pairs_"]
 
 
 class HidesItsState(PairCounts):
