@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from llmrec.columns import IdColumn
 from llmrec.errors import DataError, UnknownIdError, nearest
 from llmrec.tables import EventTable, matrix_entries, read_events
 from llmrec.validation import check_choice, check_number
@@ -118,6 +119,13 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.user_rows)
+
+    def in_time_order(self) -> Events:
+        """Return the events sorted by time, those of one moment as they stand; themselves if they are."""
+        times = self.timestamps
+        if times is None or not np.any(times[1:] < times[:-1]):
+            return self
+        return self.take(np.argsort(times, kind="stable"))
 
     def take(self, index: Any) -> Events:
         """Return some of the events, by position or mask."""
@@ -421,10 +429,7 @@ class Interactions:
         for table_of_ids, n_ids in ((users, read.n_users), (items, read.n_items)):
             for row in range(n_ids or 0):
                 table_of_ids.add(row)
-        events = rows_of_events(read, users, items)
-        if events.timestamps is not None and np.any(np.diff(events.timestamps) < 0):
-            events = events.take(np.argsort(events.timestamps, kind="stable"))
-        return cls(users, items, events)
+        return cls(users, items, rows_of_events(read, users, items).in_time_order())
 
     # -- sizes ---------------------------------------------------------------------------------------------
 
@@ -687,10 +692,18 @@ def _events_of_matrix(matrix: Any, users: IdTable, items: IdTable) -> Events:
 
 def rows_of_events(read: EventTable, users: IdTable, items: IdTable) -> Events:
     """Give each id of a table its row, new ids included, and each event a weight."""
-    user_rows = np.fromiter((users.add(one) for one in read.users), dtype=np.int32, count=len(read.users))
-    item_rows = np.fromiter((items.add(one) for one in read.items), dtype=np.int32, count=len(read.items))
+    user_rows, item_rows = _rows_of_ids(users, read.users), _rows_of_ids(items, read.items)
     weights = read.weights if read.weights is not None else np.ones(len(user_rows), dtype=np.float32)
     return Events(user_rows, item_rows, weights, read.ratings, read.timestamps)
+
+
+def _rows_of_ids(table: IdTable, ids: Sequence[Hashable]) -> IntArray:
+    """Return the row of each id; new ones get rows in the order in which they appear."""
+    if not isinstance(ids, IdColumn):
+        return np.fromiter(map(table.add, ids), dtype=np.int32, count=len(ids))
+    rows = np.fromiter(map(table.add, ids.distinct), dtype=np.int32, count=len(ids.distinct))
+    is_same = np.array_equal(rows, np.arange(len(rows)))
+    return ids.codes if is_same else rows[ids.codes]
 
 
 def _flat(rows: Sequence[Sequence[float]], dtype: type) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from llmrec.columns import FrameColumn, IdColumn
 from llmrec.errors import DataError, MissingColumnError, ParameterError, nearest
 from llmrec.validation import as_list, is_hashable
 
@@ -21,15 +22,15 @@ EVENT_COLUMNS = ("user", "item", "rating", "weight", "timestamp")
 EVENT_TUPLE = ("user", "item", "weight", "timestamp")
 ITEM_TUPLE = ("item", "text")
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class EventTable:
     """Events as they were read: ids as the caller wrote them, numbers checked."""
 
-    users: list[Hashable]
-    items: list[Hashable]
+    users: Sequence[Hashable]
+    items: Sequence[Hashable]
     weights: npt.NDArray[np.float32] | None = None
     ratings: npt.NDArray[np.float32] | None = None
     timestamps: npt.NDArray[np.float64] | None = None
@@ -103,7 +104,7 @@ def read_items(table: Any, columns: Mapping[str, Any] | None = None, *, strict: 
         list(last),
         {
             name: [None if _is_missing(values[at]) else _plain(values[at]) for at in kept]
-            for name, values in read.items()
+            for name, values in ((name, list(column)) for name, column in read.items())
         },
     )
 
@@ -190,7 +191,7 @@ def _read_columns(table: Any, tuple_names: Sequence[str], what: str) -> Columns:
         return _columns_of_mapping(table, what)
     frame = _native_frame(table, what)
     if frame is not None:
-        return {str(name): frame.get_column(name).to_list() for name in frame.columns}
+        return {str(name): FrameColumn(frame.get_column(name)) for name in frame.columns}
     if isinstance(table, str | bytes) or not hasattr(table, "__iter__"):
         raise DataError(
             f"{what} must be a pandas, polars or pyarrow frame, or a list of tuples or dicts; "
@@ -301,25 +302,39 @@ def _require(read: Columns, names: Sequence[str], what: str) -> None:
             )
 
 
-def _ids(values: list[Any], name: str) -> list[Hashable]:
+def _ids(values: Sequence[Any], name: str) -> Sequence[Hashable]:
+    if isinstance(values, FrameColumn):
+        return _ids_of_frame(values, name)
     for position, value in enumerate(values):
-        if _is_missing(value):
-            raise DataError(f"row {position} has no {name} ({value!r}); every row needs one.")
-        if not is_hashable(value):
-            raise DataError(f"{name} ids must be hashable; row {position} has {value!r}.")
+        _check_id(position, value, name)
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
-def _numbers(values: list[Any] | None, name: str) -> npt.NDArray[np.float64] | None:
+def _ids_of_frame(values: FrameColumn, name: str) -> IdColumn:
+    """Return the same, coded at once: few of many rows have an id that no row before had."""
+    try:
+        ids = IdColumn(values)
+    except TypeError:
+        for position, value in enumerate(values):
+            _check_id(position, value, name)
+        raise
+    for code, value in enumerate(ids.distinct):
+        if _is_missing(value):
+            _check_id(int(np.argmax(ids.codes == code)), value, name)
+    return ids
+
+
+def _check_id(position: int, value: Any, name: str) -> None:
+    if _is_missing(value):
+        raise DataError(f"row {position} has no {name} ({value!r}); every row needs one.")
+    if not is_hashable(value):
+        raise DataError(f"{name} ids must be hashable; row {position} has {value!r}.")
+
+
+def _numbers(values: Sequence[Any] | None, name: str) -> npt.NDArray[np.float64] | None:
     if values is None:
         return None
-    try:
-        numbers = np.asarray([np.nan if _is_missing(value) else value for value in values], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        allowed = "numbers"
-        if name == "timestamp":
-            allowed = "seconds or dates (texts become dates by pandas.to_datetime)"
-        raise DataError(f"column {name!r} must hold {allowed}: {error}.") from error
+    numbers = _as_doubles(values, name)
     with np.errstate(over="ignore"):
         usable = np.isfinite(numbers.astype(np.float32)) if name != "timestamp" else np.isfinite(numbers)
     if not usable.all():
@@ -328,10 +343,27 @@ def _numbers(values: list[Any] | None, name: str) -> npt.NDArray[np.float64] | N
     return numbers
 
 
-def _seconds(values: list[Any] | None) -> npt.NDArray[np.float64] | None:
-    if values is None:
-        return None
-    return _numbers([_second(value) for value in values], "timestamp")
+def _as_doubles(values: Sequence[Any], name: str) -> npt.NDArray[np.float64]:
+    read = values.numbers() if isinstance(values, FrameColumn) else None
+    if read is not None:
+        return read.astype(np.float64)
+    try:
+        return np.asarray([np.nan if _is_missing(value) else value for value in values], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        allowed = "numbers"
+        if name == "timestamp":
+            allowed = "seconds or dates (texts become dates by pandas.to_datetime)"
+        raise DataError(f"column {name!r} must hold {allowed}: {error}.") from error
+
+
+def _seconds(values: Sequence[Any] | None) -> npt.NDArray[np.float64] | None:
+    if isinstance(values, FrameColumn):
+        seconds = values.seconds()
+        if seconds is not None:
+            return seconds
+        if values.numbers() is not None:
+            return _numbers(values, "timestamp")
+    return None if values is None else _numbers([_second(value) for value in values], "timestamp")
 
 
 def _second(value: Any) -> Any:

@@ -50,8 +50,8 @@ TABLES = {
 @pytest.mark.parametrize("form", TABLES)
 def test_every_form_of_events_reads_the_same(form):
     read = read_events((row for row in TUPLES) if form == "generator" else TABLES[form])
-    assert read.users == USERS
-    assert read.items == ITEMS
+    assert list(read.users) == USERS
+    assert list(read.items) == ITEMS
     assert read.weights.tolist() == WEIGHTS
     assert read.weights.dtype == np.float32
     assert read.timestamps.tolist() == TIMES
@@ -141,7 +141,7 @@ def test_times_of_frames_become_seconds_since_1970(table):
 def test_columns_maps_our_names_to_theirs():
     frame = pd.DataFrame({"userId": [1], "movieId": [2], "stars": [4.5]})
     read = read_events(frame, {"user": "userId", "item": "movieId", "rating": "stars"})
-    assert (read.users, read.items, read.ratings.tolist()) == ([1], [2], [4.5])
+    assert (list(read.users), list(read.items), read.ratings.tolist()) == ([1], [2], [4.5])
 
 
 def test_columns_may_swap_two_names():
@@ -246,7 +246,7 @@ def test_dicts_mixed_with_tuples():
 
 @pytest.mark.parametrize("table", [[], pd.DataFrame({"user": [], "item": []}), sparse.csr_array((3, 4))])
 def test_empty_table_has_no_events(table):
-    assert read_events(table).users == []
+    assert list(read_events(table).users) == []
 
 
 # -- items -------------------------------------------------------------------------------------------------
