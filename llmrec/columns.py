@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Any, overload
 
 import numpy as np
@@ -46,8 +46,8 @@ class FrameColumn(Sequence[Any]):
         return self.series[place : place + 1].to_list()[0]
 
     def __iter__(self) -> Iterator[Any]:
-        for start in range(0, len(self), _ROWS_AT_A_TIME):
-            yield from self[start : start + _ROWS_AT_A_TIME]
+        starts = range(0, len(self), _ROWS_AT_A_TIME)
+        return chain.from_iterable(self[start : start + _ROWS_AT_A_TIME] for start in starts)
 
     def numbers(self) -> npt.NDArray[Any] | None:
         """Return an array of the numbers; None where some are missing, or are no numbers at all."""
@@ -87,10 +87,17 @@ class IdColumn(Sequence[Hashable]):
     (['tea', 'jam'], [0, 1, 0], 'tea')
     """
 
+    codes: npt.NDArray[np.int32]
+    distinct: list[Hashable]
+
     def __init__(self, values: Sequence[Hashable]):
+        whole = values.numbers() if isinstance(values, FrameColumn) else None
+        if whole is not None and whole.dtype.kind in "iu" and _lie_close(whole):
+            self.codes, self.distinct = _coded(whole)
+            return
         codes: defaultdict[Hashable, int] = defaultdict(count().__next__)
         self.codes = np.fromiter(map(codes.__getitem__, values), dtype=np.int32, count=len(values))
-        self.distinct: list[Hashable] = [one.item() if isinstance(one, np.generic) else one for one in codes]
+        self.distinct = [one.item() if isinstance(one, np.generic) else one for one in codes]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -103,3 +110,26 @@ class IdColumn(Sequence[Hashable]):
         if isinstance(place, slice):
             return [self.distinct[code] for code in self.codes[place].tolist()]
         return self.distinct[int(self.codes[place])]
+
+
+def _lie_close(numbers: npt.NDArray[Any]) -> bool:
+    """Whether a table of all numbers between the least and the largest takes no more room than they do."""
+    if not len(numbers):
+        return False
+    low, high = int(numbers.min()), int(numbers.max())
+    return high - low <= len(numbers) and high <= np.iinfo(np.int64).max
+
+
+def _coded(numbers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[Hashable]]:
+    """Return the code of each number, and the numbers by code, through a table of where each comes first."""
+    low, n = int(numbers.min()), len(numbers)
+    places = numbers.astype(np.int64)
+    places -= low
+    table = np.full(int(places.max()) + 1, n, dtype=np.int64)
+    # Of those at one place the last is kept, which backwards is the first.
+    table[places[::-1]] = np.arange(n - 1, -1, -1)
+    met = np.flatnonzero(table < n)
+    met = met[np.argsort(table[met])]
+    code_of = np.empty(len(table), dtype=np.int32)
+    code_of[met] = np.arange(len(met))
+    return code_of[places], (met + low).tolist()

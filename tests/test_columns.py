@@ -100,6 +100,25 @@ def test_coded_ids_are_the_ids(ids):
     assert column[1:3] == ids[1:3]
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    st.sampled_from(["int8", "int64", "uint8", "uint64"]).flatmap(
+        lambda dtype: st.tuples(
+            st.just(dtype),
+            st.lists(st.integers(int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)), max_size=9).flatmap(
+                lambda few: st.lists(st.sampled_from(few or [3, 4]), max_size=300)
+            ),
+        )
+    )
+)
+def test_coded_numbers_are_the_numbers(drawn):
+    dtype, ids = drawn
+    frame = pd.DataFrame({"user": np.array(ids, dtype=dtype), "item": np.array(ids, dtype=dtype)})
+    users = read_events(frame).users
+    assert list(users) == ids
+    assert users.distinct == list(dict.fromkeys(ids))
+
+
 def test_events_of_a_frame_join_known_ids():
     known = Interactions.from_table([("b", "tea"), ("a", "jam")])
     frame = pd.DataFrame({"user": ["a", "c", "b"], "item": ["tea", "tea", "oil"]})
