@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import chain, count
@@ -10,13 +11,33 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FrameColumn", "IdColumn"]
+__all__ = ["ArrayColumn", "Column", "FrameColumn", "IdColumn"]
 
 _ROWS_AT_A_TIME = 1 << 18
 
 
-class FrameColumn(Sequence[Any]):
-    """A column of a frame, whoever made it; its values are those of its list.
+class Column(Sequence[Any], ABC):
+    """A column of a table; its values are those of its list."""
+
+    @abstractmethod
+    def __getitem__(self, place: Any) -> Any:
+        """Return the value at a place, or for a slice the list of its values."""
+
+    @abstractmethod
+    def numbers(self) -> npt.NDArray[Any] | None:
+        """Return an array of the numbers; None where they are none, or a frame says that some are missing."""
+
+    @abstractmethod
+    def seconds(self) -> npt.NDArray[np.float64] | None:
+        """Return the seconds since 1970; None where values are no dates and times, or some are missing."""
+
+    def __iter__(self) -> Iterator[Any]:
+        starts = range(0, len(self), _ROWS_AT_A_TIME)
+        return chain.from_iterable(self[start : start + _ROWS_AT_A_TIME] for start in starts)
+
+
+class FrameColumn(Column):
+    """A column of a frame, whoever made it.
 
     Parameters
     ----------
@@ -36,21 +57,13 @@ class FrameColumn(Sequence[Any]):
     def __len__(self) -> int:
         return len(self.series)
 
-    @overload
-    def __getitem__(self, place: int) -> Any: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Any]: ...
-    def __getitem__(self, place: int | slice) -> Any:
+    def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return self.series[place].to_list()
         return self.series[place : place + 1].to_list()[0]
 
-    def __iter__(self) -> Iterator[Any]:
-        starts = range(0, len(self), _ROWS_AT_A_TIME)
-        return chain.from_iterable(self[start : start + _ROWS_AT_A_TIME] for start in starts)
-
     def numbers(self) -> npt.NDArray[Any] | None:
-        """Return an array of the numbers; None where some are missing, or are no numbers at all."""
+        """Return an array of the numbers, if they are all there."""
         dtype = self.series.dtype
         is_plain = (dtype.is_integer() or dtype.is_float()) and not self.series.null_count()
         numbers = self.series.to_numpy() if is_plain else None
@@ -58,13 +71,49 @@ class FrameColumn(Sequence[Any]):
         return numbers if numbers is not None and numbers.dtype.kind in "iuf" else None
 
     def seconds(self) -> npt.NDArray[np.float64] | None:
-        """Return the seconds since 1970; None where some are missing, or are not dates and times."""
+        """Return the seconds since 1970, if all times are there."""
         import narwhals as nw
 
         if not isinstance(self.series.dtype, nw.Datetime) or self.series.null_count():
             return None
         microseconds: npt.NDArray[np.int64] = self.series.dt.timestamp("us").to_numpy()
         return microseconds / 1e6
+
+
+class ArrayColumn(Column):
+    """A column that is an array.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_rows,)
+
+    Examples
+    --------
+    >>> ArrayColumn(np.array(["2020-01-01"], dtype="datetime64[ns]")).seconds().tolist()
+    [1577836800.0]
+    """
+
+    def __init__(self, array: npt.NDArray[Any]):
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, place: Any) -> Any:
+        if not isinstance(place, slice):
+            return self[place : place + 1][0]
+        # Times of a nanosecond would become whole numbers.
+        return list(self.array[place]) if self.array.dtype.kind in "mM" else self.array[place].tolist()
+
+    def numbers(self) -> npt.NDArray[Any] | None:
+        """Return the array, if it is of numbers."""
+        return self.array if self.array.dtype.kind in "iuf" else None
+
+    def seconds(self) -> npt.NDArray[np.float64] | None:
+        """Return the seconds since 1970, if all times are there."""
+        if self.array.dtype.kind != "M" or np.isnat(self.array).any():
+            return None
+        return self.array.astype("datetime64[us]").astype(np.int64) / 1e6
 
 
 class IdColumn(Sequence[Hashable]):
@@ -91,7 +140,7 @@ class IdColumn(Sequence[Hashable]):
     distinct: list[Hashable]
 
     def __init__(self, values: Sequence[Hashable]):
-        whole = values.numbers() if isinstance(values, FrameColumn) else None
+        whole = values.numbers() if isinstance(values, Column) else None
         if whole is not None and whole.dtype.kind in "iu" and _lie_close(whole):
             self.codes, self.distinct = _coded(whole)
             return

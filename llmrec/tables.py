@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from llmrec.columns import FrameColumn, IdColumn
+from llmrec.columns import ArrayColumn, Column, FrameColumn, IdColumn
 from llmrec.errors import DataError, MissingColumnError, ParameterError, nearest
 from llmrec.validation import as_list, is_hashable
 
@@ -211,7 +211,10 @@ def _columns_of_mapping(table: Mapping[Any, Any], what: str) -> Columns:
                 f"{what} as a dict hold a list for each column; {name!r} is {values!r}. "
                 "For one row, pass a list of one dict."
             )
-        read[str(name)] = as_list(values, f"column {name!r}")
+        if isinstance(values, np.ndarray) and values.ndim == 1:
+            read[str(name)] = ArrayColumn(values)
+        else:
+            read[str(name)] = as_list(values, f"column {name!r}")
     lengths = {name: len(values) for name, values in read.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"the columns of the {what} differ in length: {lengths}.")
@@ -303,14 +306,14 @@ def _require(read: Columns, names: Sequence[str], what: str) -> None:
 
 
 def _ids(values: Sequence[Any], name: str) -> Sequence[Hashable]:
-    if isinstance(values, FrameColumn):
-        return _ids_of_frame(values, name)
+    if isinstance(values, Column):
+        return _coded_ids(values, name)
     for position, value in enumerate(values):
         _check_id(position, value, name)
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
-def _ids_of_frame(values: FrameColumn, name: str) -> IdColumn:
+def _coded_ids(values: Column, name: str) -> IdColumn:
     """Return the same, coded at once: few of many rows have an id that no row before had."""
     try:
         ids = IdColumn(values)
@@ -344,7 +347,7 @@ def _numbers(values: Sequence[Any] | None, name: str) -> npt.NDArray[np.float64]
 
 
 def _as_doubles(values: Sequence[Any], name: str) -> npt.NDArray[np.float64]:
-    read = values.numbers() if isinstance(values, FrameColumn) else None
+    read = values.numbers() if isinstance(values, Column) else None
     if read is not None:
         return read.astype(np.float64)
     try:
@@ -357,7 +360,7 @@ def _as_doubles(values: Sequence[Any], name: str) -> npt.NDArray[np.float64]:
 
 
 def _seconds(values: Sequence[Any] | None) -> npt.NDArray[np.float64] | None:
-    if isinstance(values, FrameColumn):
+    if isinstance(values, Column):
         seconds = values.seconds()
         if seconds is not None:
             return seconds

@@ -18,7 +18,13 @@ from llmrec.errors import DataError
 from llmrec.interactions import Interactions
 from llmrec.tables import read_events
 
-FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
+FRAMES = {
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "pyarrow": pa.table,
+    "arrays": lambda columns: {name: np.array(values) for name, values in columns.items()},
+    "arrays of objects": lambda columns: {name: np.array(values, object) for name, values in columns.items()},
+}
 TEXTS = ["tea", "jam", "tea", "a"]
 COLUMNS = {
     "texts": TEXTS,
@@ -78,6 +84,16 @@ def test_numbers_of_any_width(dtype):
 def test_what_is_wrong_is_named_with_its_row(frame, column, values, message):
     with pytest.raises(DataError, match=message):
         read_events(FRAMES[frame]({"user": TEXTS, "item": TEXTS} | {column: values}))
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_times_of_arrays_have_any_unit(unit):
+    times = np.array(["2020-01-01T12", "1960-01-01"], dtype=f"datetime64[{unit}]")
+    read = read_events({"user": ["a", "b"], "item": ["tea", "jam"], "timestamp": times})
+    assert read.timestamps.tolist() == [1577880000, -315619200]
+    times[1] = np.datetime64("NaT")
+    with pytest.raises(DataError, match="row 1 has timestamp"):
+        read_events({"user": ["a", "b"], "item": ["tea", "jam"], "timestamp": times})
 
 
 def test_an_id_that_is_not_hashable_is_named_with_its_row():
