@@ -15,7 +15,7 @@ from scipy import sparse
 from llmrec.errors import DataError, UnknownIdError, nearest
 from llmrec.tables import EventTable, matrix_entries, read_events
 from llmrec.validation import check_choice, check_number
-from llmrec.vectors import csr_of, grown
+from llmrec.vectors import csr_of, entry_counts, grown
 
 if TYPE_CHECKING:
     from llmrec.base import FloatArray, IntArray
@@ -31,7 +31,6 @@ _MAX_HALF_LIVES = 100.0
 _FEW_POSITIONS = 4096
 # More are sorted by a kernel, which takes no longer to load than the sort saves, and no memory.
 _MANY_EVENTS = 2_000_000
-_EVENTS_AT_A_TIME = 1 << 20
 _LATE_COLUMNS = ("weights", "ratings", "timestamps")
 _EVENT_COLUMNS = ("user_rows", "item_rows", "weights", "ratings", "timestamps")
 
@@ -633,7 +632,7 @@ class _RowIndex:
     def __init__(self, rows: IntArray):
         # Two of these stand beside all events: half as wide they take a quarter less memory together.
         small = len(rows) <= np.iinfo(np.int32).max
-        self._indptr = np.append(0, np.cumsum(counts_of_rows(rows, int(rows.max(initial=-1)) + 1)))
+        self._indptr = np.append(0, np.cumsum(entry_counts(rows, int(rows.max(initial=-1)) + 1)))
         if len(rows) < _MANY_EVENTS:
             order: npt.NDArray[Any] = np.argsort(rows, kind="stable").astype(np.int32 if small else np.int64)
         else:
@@ -708,22 +707,6 @@ class _RowIndex:
         np.cumsum(ends - starts, out=indptr[1:])
         places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], ends - starts)
         return indptr, self._order[places]
-
-
-def counts_of_rows(rows: npt.NDArray[np.integer[Any]], n_rows: int) -> npt.NDArray[np.int64]:
-    """Return how often each row below ``n_rows`` stands in ``rows``, ``(n_rows,)``.
-
-    ``np.bincount`` alone would first turn all of them into int64.
-
-    Examples
-    --------
-    >>> counts_of_rows(np.array([2, 0, 2], dtype=np.int32), 4).tolist()
-    [1, 0, 2, 0]
-    """
-    counts = np.zeros(n_rows, dtype=np.int64)
-    for start in range(0, len(rows), _EVENTS_AT_A_TIME):
-        counts += np.bincount(rows[start : start + _EVENTS_AT_A_TIME], minlength=n_rows)
-    return counts
 
 
 def _taken(column: Any, positions: npt.NDArray[Any]) -> Any:

@@ -256,6 +256,6 @@ def warm() -> None:
     matrix, sizes = (pointers, columns[0].view(np.uint32), values[0].copy()), values[0].copy()
     names = columns[0].copy()
     nearest(matrix, matrix, 0, 1, names, COSINE, 1.0, (sizes, sizes), names, columns, values, counts)
-    rules((pointers, pointers[:1]), columns[0], pointers[:1], 1, 1, 0, 1, columns[0], values[0], counts)
+    rules((pointers, names), columns[0], names, 1, 1, 0, 1, columns[0], values[0], counts)
     doubles = (*matrix[:2], np.ones(1))
     upper_products(doubles, doubles, 0, 1, np.zeros((1, 1)))

@@ -38,7 +38,7 @@ def test_many_events_are_ordered_like_few(monkeypatch):
     pairs = np.column_stack([rng.integers(0, 7, 500), rng.integers(0, 40, 500)])
     few = Interactions(IdTable(range(10)), IdTable(range(40)), events_of(pairs))
     monkeypatch.setattr("llmrec.interactions._MANY_EVENTS", 0)
-    monkeypatch.setattr("llmrec.interactions._EVENTS_AT_A_TIME", 64)
+    monkeypatch.setattr("llmrec.vectors._PIECE", 64)
     many = Interactions(IdTable(range(10)), IdTable(range(40)), events_of(pairs))
     for name in ("histories", "audiences"):
         one, other = getattr(few, name)(), getattr(many, name)()
