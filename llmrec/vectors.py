@@ -128,18 +128,25 @@ def copied(vectors: Matrix) -> Matrix:
     return csr_of(vectors.data.copy(), vectors.indices.copy(), vectors.indptr.copy(), vectors.shape)
 
 
-def join_columns(blocks: Sequence[Matrix]) -> Matrix:
+def join_columns(blocks: Sequence[Matrix], scales: Sequence[FloatArray | None] | None = None) -> Matrix:
     """Put blocks with equal numbers of rows side by side, the dense ones first.
+
+    ``scales`` holds for each block what its rows are multiplied by, ``(n,)``, or None.
 
     Examples
     --------
     >>> join_columns([np.ones((2, 3), dtype=np.float32), np.zeros((2, 1), dtype=np.float32)]).shape
     (2, 4)
     """
-    dense = [block for block in blocks if not sparse.issparse(block)]
-    thin = [block for block in blocks if sparse.issparse(block)]
+    given = list(zip(blocks, scales or [None] * len(blocks), strict=True))
+    dense = [
+        block if scale is None else scale_rows(block, scale)
+        for block, scale in given
+        if not sparse.issparse(block)
+    ]
+    thin = [(block, scale) for block, scale in given if sparse.issparse(block)]
     dense_part = np.ascontiguousarray(np.hstack(dense)) if dense else None
-    sparse_part = _beside(thin) if thin else None
+    sparse_part = _beside(*zip(*thin, strict=True)) if thin else None
     if sparse_part is None:
         if dense_part is None:
             raise ValueError("join_columns needs at least one block.")
@@ -147,17 +154,21 @@ def join_columns(blocks: Sequence[Matrix]) -> Matrix:
     return sparse_part if dense_part is None else JoinedVectors(dense_part, sparse_part)
 
 
-def _beside(blocks: Sequence[Any]) -> Any:
+def _beside(blocks: Sequence[Any], scales: Sequence[FloatArray | None]) -> Any:
     """Return sparse blocks side by side, with no more copies than that; ``scipy.sparse.hstack`` makes two."""
     if len(blocks) == 1:
-        return sparse.csr_array(blocks[0])
+        return sparse.csr_array(blocks[0] if scales[0] is None else scale_rows(blocks[0], scales[0]))
     blocks = [sparse.csr_array(block) for block in blocks]
     indptr = np.sum([block.indptr.astype(np.int64) for block in blocks], axis=0)
     index_type = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64
     data = np.empty(indptr[-1], dtype=np.result_type(*blocks))
     indices = np.empty(indptr[-1], dtype=index_type)
     for some, entries in row_pieces(indptr):
-        part = sparse.csr_array(sparse.hstack([block[some] for block in blocks]))
+        parts = [
+            block[some] if scale is None else scale_rows(block[some], scale[some])
+            for block, scale in zip(blocks, scales, strict=True)
+        ]
+        part = sparse.csr_array(sparse.hstack(parts))
         data[entries], indices[entries] = part.data, part.indices
     shape = (len(indptr) - 1, sum(block.shape[1] for block in blocks))
     return sparse.csr_array((data, indices, indptr.astype(index_type)), shape=shape)
