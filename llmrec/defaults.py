@@ -30,6 +30,7 @@ _FEW_TOPICS, _MANY_TOPICS, _MANY_TEXTS = 200, 500, 10_000
 _SHARE_OF_LISTS, _WORDS_A_TAG = 0.8, 3
 _HALF_LIFE = 3.0
 _RATING_EXPONENT = 0.5
+_MAX_RULES = 500
 _CONTENT_PRIOR = 1.0
 _LARGEST_FOR_ALS, _FEW_EVENTS = 20_000, 2_000_000
 _LARGEST_FOR_EASE, _ENOUGH_EVENTS, _MOST_GIGABYTES = 4_000, 1_000, 0.8
@@ -67,7 +68,8 @@ def default_factorizers(
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
     well, the more so the sparser the events, and regressions of items on each other. Where it may be either,
     there are views of both kinds. Where a large catalogue has millions of events, and where it has sequences,
-    it does without ALS, whose fits would take longest. Where all ratings are above 0, a better one counts
+    it does without ALS, whose fits would take longest, and of millions of events the strongest rules alone are
+    kept. Where all ratings are above 0, a better one counts
     more. Of sets, where a thousand items have texts, ALS draws item vectors towards what these suggest: an
     item without events is placed by its text.
     """
@@ -77,7 +79,8 @@ def default_factorizers(
     is_small = interactions.n_items <= _LARGEST_FOR_ALS
     is_fast = is_small or (kind != "sequences" and interactions.n_events <= _FEW_EVENTS)
     als: list[Factorizer] = [ALSFactorizer(rating_exponent=liking, content_prior=prior)] if is_fast else []
-    of_latest = [Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules()]
+    max_rules = _MAX_RULES if interactions.n_events > _FEW_EVENTS else None
+    of_latest = [Recent(ItemKNN(), half_life=_HALF_LIFE), SequenceRules(max_rules=max_rules)]
     if kind == "sequences":
         return [*(als or [GraphFilter()]), *of_latest, Popularity()]
     of_sets = [*als, _regression(interactions, liking), GraphFilter()]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmrec.base import BoolArray, IntArray
+from llmrec.decomposition import row_chunks
 from llmrec.event_order import HistoryKind
 from llmrec.interactions import Histories, Interactions
 
@@ -18,6 +19,7 @@ _DRAWN_SHARE = 0.5
 _MIN_KNOWN_USERS = 200
 _MIN_HISTORY = 3
 _MAX_USERS = 1000
+_EVENTS_AT_A_TIME = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -82,18 +84,25 @@ def _last_events(interactions: Interactions) -> BoolArray | None:
 def _tenth_of_histories(interactions: Interactions, drawn: BoolArray) -> BoolArray:
     """Return the ends of histories, or for some users a random part; the same part every time."""
     is_later = np.zeros(interactions.n_events, dtype=np.bool_)
-    users = interactions.events.user_rows
-    places = np.arange(len(users))
-    places = np.where(drawn[users], np.random.default_rng(0).permutation(len(users)), places)
-    order = np.lexsort((places, users))
+    # Of many events each array is a large part of a fit's memory: half as wide, and sorted some at a time.
+    small = len(is_later) <= np.iinfo(np.int32).max
+    places = np.arange(len(is_later), dtype=np.int32 if small else np.int64)
+    np.random.default_rng(0).shuffle(places)
     counts = interactions.user_counts
-    places_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(order))
-    taken = np.where(counts >= _MIN_HISTORY, np.maximum(1, counts * _SHARE), 0)
-    is_later[order] = places_from_end <= np.repeat(taken, counts)
+    n_taken = np.where(counts >= _MIN_HISTORY, np.maximum(1, (counts * _SHARE).astype(np.int64)), 0)
+    for some in row_chunks(np.append(0, np.cumsum(counts)), _EVENTS_AT_A_TIME):
+        users = np.arange(some.start, some.stop, dtype=np.int32)
+        positions = interactions.positions(users)
+        owners = np.repeat(users, counts[some])
+        is_drawn = drawn[owners]
+        own = positions[is_drawn]
+        positions[is_drawn] = own[np.lexsort((places[own], owners[is_drawn]))]
+        places_from_end = np.repeat(np.cumsum(counts[some]), counts[some]) - np.arange(len(owners))
+        is_later[positions[places_from_end <= np.repeat(n_taken[some], counts[some])]] = True
     return is_later
 
 
 def _known_users(interactions: Interactions, is_later: BoolArray) -> IntArray:
     """Return the users with events on both sides."""
-    users = interactions.events.user_rows
-    return np.intersect1d(users[is_later], users[~is_later]).astype(np.int32)
+    n_later = np.bincount(interactions.events.user_rows[is_later], minlength=interactions.n_users)
+    return np.flatnonzero((n_later > 0) & (n_later < interactions.user_counts)).astype(np.int32)

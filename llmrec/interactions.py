@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from llmrec.columns import IdColumn
 from llmrec.errors import DataError, UnknownIdError, nearest
 from llmrec.tables import EventTable, matrix_entries, read_events
 from llmrec.validation import check_choice, check_number
-from llmrec.vectors import csr_of, grown
+from llmrec.vectors import csr_of, entry_counts, grown
 
 if TYPE_CHECKING:
     from llmrec.base import FloatArray, IntArray
@@ -29,6 +30,8 @@ _DAY = 86_400.0
 _MAX_HALF_LIVES = 100.0
 
 _FEW_POSITIONS = 4096
+# More are sorted by a kernel, which takes no longer to load than the sort saves, and no memory.
+_MANY_EVENTS = 2_000_000
 _LATE_COLUMNS = ("weights", "ratings", "timestamps")
 _EVENT_COLUMNS = ("user_rows", "item_rows", "weights", "ratings", "timestamps")
 
@@ -235,13 +238,16 @@ class Histories:
             row.has_canonical_format = True
             return row
         # Beside an int64 indptr the columns would become int64, too: twice the memory.
-        small = len(self.columns) <= np.iinfo(np.int32).max
+        small = int(self.indptr[-1]) <= np.iinfo(np.int32).max
         indptr = self.indptr.astype(np.int32 if small else np.int64)
-        matrix = sparse.csr_array(
-            (self.weights.copy(), self.columns.copy(), indptr), shape=(len(self), self.n_columns)
-        )
+        weights, columns = self._entries_to_change()
+        matrix = sparse.csr_array((weights, columns, indptr), shape=(len(self), self.n_columns))
         matrix.sum_duplicates()
         return matrix
+
+    def _entries_to_change(self) -> tuple[FloatArray, IntArray]:
+        """Return weights and columns of all entries, which the caller may change."""
+        return self.weights.copy(), self.columns.copy()
 
     @cached_property
     def _summed(self) -> tuple[IntArray, FloatArray]:
@@ -507,6 +513,10 @@ class Interactions:
         indptr, positions = self._by_user.gather(user_rows, self.n_users)
         return indptr, self._events.item_rows[positions]
 
+    def positions(self, user_rows: IntArray) -> npt.NDArray[Any]:
+        """Return where in :attr:`events` those of some users stand, one user behind the other; a copy."""
+        return np.array(self._by_user.gather(user_rows, self.n_users)[1])
+
     def no_histories(self, n: int) -> Histories:
         """Return ``n`` histories without an event, with the columns that those of known users have."""
         nothing: list[list[float]] | None = [[]] * n if self.has_ratings else None
@@ -529,7 +539,12 @@ class Interactions:
 
     def subset(self, kept: Any) -> Interactions:
         """Return some of the events, by positions or mask, over the same users and items."""
-        return Interactions(self.users, self.items, self._events.take(np.asarray(kept)))
+        index: Any = np.asarray(kept)
+        if index.dtype == np.bool_:
+            n_kept = int(np.count_nonzero(index))
+            # The first ones can be read where they are: later events get a buffer of their own.
+            index = slice(0, n_kept) if index[:n_kept].all() else index
+        return Interactions(self.users, self.items, self._events.take(index))
 
     def without_times(self) -> Interactions:
         """Return the same events without their times, in the same order.
@@ -542,10 +557,14 @@ class Interactions:
         return Interactions(self.users, self.items, timeless)
 
     def copy(self) -> Interactions:
-        """Return an independent copy."""
-        # Independent columns: those of this object may share a buffer that later events grow into.
-        columns: list[Any] = [None if one is None else one.copy() for one in self._events._columns()]
-        return Interactions(IdTable(self.users), IdTable(self.items), Events(*columns))
+        """Return a copy that grows for itself; the events so far, which do not change, are there once."""
+        # Views, for of a column itself both would take the room past its end for their own.
+        columns: list[Any] = [None if one is None else one[:] for one in self._events._columns()]
+        same = Interactions.__new__(Interactions)
+        same.users, same.items, same._events = IdTable(self.users), IdTable(self.items), Events(*columns)
+        same._by_user, same._by_item = self._by_user.copy(), self._by_item.copy()
+        same._newest = self._newest
+        return same
 
     def get_state(self) -> dict[str, Any]:
         """Return ids and event columns, for a model folder."""
@@ -563,7 +582,7 @@ class Interactions:
 
 
 class _HistoriesOfEvents(Histories):
-    """Histories that read weights, ratings and times of their events when they are asked for them.
+    """Histories that read weights, ratings and times of their events, and many items, when asked for them.
 
     Where users' vectors are kept, a request needs none of these. Events that come later do not change them.
     """
@@ -579,20 +598,29 @@ class _HistoriesOfEvents(Histories):
     ) -> _HistoriesOfEvents:
         one = cls.__new__(cls)
         one.__dict__.update(
-            indptr=indptr,
-            columns=_taken(columns, positions),
-            n_columns=n_columns,
-            _events=events,
-            _positions=positions,
+            indptr=indptr, n_columns=n_columns, _events=events, _positions=positions, _all_columns=columns
         )
+        if len(positions) <= _FEW_POSITIONS:
+            # A request asks for them at once.
+            one.__dict__["columns"] = _taken(columns, positions)
         return one
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _LATE_COLUMNS:
+        if name == "columns":
+            column = self._all_columns
+        elif name in _LATE_COLUMNS:
+            column = getattr(self._events, name)
+        else:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        column = getattr(self._events, name)
         read = self.__dict__[name] = None if column is None else _taken(column, self._positions)
         return read
+
+    def _entries_to_change(self) -> tuple[FloatArray, IntArray]:
+        if "_positions" not in self.__dict__:
+            # Made by replace, of arrays.
+            return super()._entries_to_change()
+        # Taken anew: copies beside what has been taken would make twice as many arrays of all events.
+        return _taken(self._events.weights, self._positions), _taken(self._all_columns, self._positions)
 
 
 @lru_cache(maxsize=1)
@@ -609,14 +637,26 @@ class _RowIndex:
     def __init__(self, rows: IntArray):
         # Two of these stand beside all events: half as wide they take a quarter less memory together.
         small = len(rows) <= np.iinfo(np.int32).max
-        self._order: npt.NDArray[Any] = np.argsort(rows, kind="stable").astype(
-            np.int32 if small else np.int64
-        )
-        self._indptr = np.concatenate([[0], np.cumsum(np.bincount(rows))]).astype(np.int64)
+        self._indptr = np.append(0, np.cumsum(entry_counts(rows, int(rows.max(initial=-1)) + 1)))
+        if len(rows) < _MANY_EVENTS:
+            order: npt.NDArray[Any] = np.argsort(rows, kind="stable").astype(np.int32 if small else np.int64)
+        else:
+            order = np.empty(len(rows), dtype=np.int32 if small else np.int64)
+            own = np.ascontiguousarray(rows, dtype=np.int32)
+            _kernels().order_by_row(own, self._indptr[:-1].copy(), order)
+        self._order = order
         self._counts: npt.NDArray[np.int64] = np.diff(self._indptr)
         # Place of each row's last event, and of each later event's predecessor, in llmrec.kernels.row_index.
         self._last = np.zeros(0, dtype=np.int64)
         self._before = np.zeros(0, dtype=np.int64)
+
+    def copy(self) -> _RowIndex:
+        same = copy(self)
+        # What later events change in place.
+        same._counts, same._last, same._before = (
+            one.copy() for one in (self._counts, self._last, self._before)
+        )
+        return same
 
     def append(self, rows: IntArray) -> None:
         if not len(rows):

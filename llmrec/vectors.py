@@ -23,13 +23,19 @@ __all__ = [
     "copied",
     "csr_of",
     "distinct",
+    "entry_counts",
     "dot",
     "grown",
+    "inverse_norms",
     "join_columns",
+    "larger_entries",
     "paired_dots",
     "replace_rows",
     "row_norms",
+    "row_pieces",
     "row_sums",
+    "scale_entries",
+    "scale_rows",
     "storable",
     "take_rows",
     "unit_rows",
@@ -122,18 +128,25 @@ def copied(vectors: Matrix) -> Matrix:
     return csr_of(vectors.data.copy(), vectors.indices.copy(), vectors.indptr.copy(), vectors.shape)
 
 
-def join_columns(blocks: Sequence[Matrix]) -> Matrix:
+def join_columns(blocks: Sequence[Matrix], scales: Sequence[FloatArray | None] | None = None) -> Matrix:
     """Put blocks with equal numbers of rows side by side, the dense ones first.
+
+    ``scales`` holds for each block what its rows are multiplied by, ``(n,)``, or None.
 
     Examples
     --------
     >>> join_columns([np.ones((2, 3), dtype=np.float32), np.zeros((2, 1), dtype=np.float32)]).shape
     (2, 4)
     """
-    dense = [block for block in blocks if not sparse.issparse(block)]
-    thin = [block for block in blocks if sparse.issparse(block)]
+    given = list(zip(blocks, scales or [None] * len(blocks), strict=True))
+    dense = [
+        block if scale is None else scale_rows(block, scale)
+        for block, scale in given
+        if not sparse.issparse(block)
+    ]
+    thin = [(block, scale) for block, scale in given if sparse.issparse(block)]
     dense_part = np.ascontiguousarray(np.hstack(dense)) if dense else None
-    sparse_part = _beside(thin) if thin else None
+    sparse_part = _beside(*zip(*thin, strict=True)) if thin else None
     if sparse_part is None:
         if dense_part is None:
             raise ValueError("join_columns needs at least one block.")
@@ -141,23 +154,27 @@ def join_columns(blocks: Sequence[Matrix]) -> Matrix:
     return sparse_part if dense_part is None else JoinedVectors(dense_part, sparse_part)
 
 
-def _beside(blocks: Sequence[Any]) -> Any:
+def _beside(blocks: Sequence[Any], scales: Sequence[FloatArray | None]) -> Any:
     """Return sparse blocks side by side, with no more copies than that; ``scipy.sparse.hstack`` makes two."""
     if len(blocks) == 1:
-        return sparse.csr_array(blocks[0])
+        return sparse.csr_array(blocks[0] if scales[0] is None else scale_rows(blocks[0], scales[0]))
     blocks = [sparse.csr_array(block) for block in blocks]
     indptr = np.sum([block.indptr.astype(np.int64) for block in blocks], axis=0)
     index_type = np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64
     data = np.empty(indptr[-1], dtype=np.result_type(*blocks))
     indices = np.empty(indptr[-1], dtype=index_type)
-    for some, entries in _pieces(indptr):
-        part = sparse.csr_array(sparse.hstack([block[some] for block in blocks]))
+    for some, entries in row_pieces(indptr):
+        parts = [
+            block[some] if scale is None else scale_rows(block[some], scale[some])
+            for block, scale in zip(blocks, scales, strict=True)
+        ]
+        part = sparse.csr_array(sparse.hstack(parts))
         data[entries], indices[entries] = part.data, part.indices
     shape = (len(indptr) - 1, sum(block.shape[1] for block in blocks))
     return sparse.csr_array((data, indices, indptr.astype(index_type)), shape=shape)
 
 
-def _pieces(indptr: npt.NDArray[Any]) -> Iterator[tuple[slice, slice]]:
+def row_pieces(indptr: npt.NDArray[Any]) -> Iterator[tuple[slice, slice]]:
     """Cut rows into pieces of about equally many entries; yield slices of the rows, and of their entries."""
     n_rows, start = len(indptr) - 1, 0
     while start < n_rows:
@@ -165,6 +182,30 @@ def _pieces(indptr: npt.NDArray[Any]) -> Iterator[tuple[slice, slice]]:
         stop = min(max(stop, start + 1), n_rows)
         yield slice(start, stop), slice(int(indptr[start]), int(indptr[stop]))
         start = stop
+
+
+def larger_entries(left: Any, right: Any) -> Any:
+    """Return entry by entry the larger of two ``csr_array``, with no more copies than that.
+
+    Examples
+    --------
+    >>> one = sparse.csr_array(np.array([[0.0, 2.0], [3.0, 0.0]], dtype=np.float32))
+    >>> larger_entries(one, sparse.csr_array(one.T)).toarray().tolist()
+    [[0.0, 3.0], [3.0, 0.0]]
+    """
+    most = left.nnz + right.nnz
+    index_type = np.int32 if most <= np.iinfo(np.int32).max else np.int64
+    data, indices = np.empty(most, dtype=np.float32), np.empty(most, dtype=index_type)
+    indptr = np.zeros(left.shape[0] + 1, dtype=index_type)
+    for some, _ in row_pieces(left.indptr.astype(np.int64) + right.indptr):
+        part = left[some].maximum(right[some])
+        indptr[some.start + 1 : some.stop + 1] = indptr[some.start] + part.indptr[1:]
+        entries = slice(int(indptr[some.start]), int(indptr[some.stop]))
+        data[entries], indices[entries] = part.data, part.indices
+    # What was never written takes no memory, and what is cut off is given back without a copy.
+    for one in (data, indices):
+        one.resize(int(indptr[-1]), refcheck=False)
+    return sparse.csr_array((data, indices, indptr), shape=left.shape)
 
 
 def dot(queries: Matrix, items: Matrix) -> FloatArray:
@@ -243,7 +284,7 @@ def row_norms(vectors: Matrix) -> FloatArray:
             total = np.square(vectors.data, dtype=np.float64).sum(keepdims=True)
             return np.asarray(np.sqrt(total), dtype=np.float32)
         squares = np.zeros(vectors.shape[0])
-        for some, entries in _pieces(vectors.indptr):
+        for some, entries in row_pieces(vectors.indptr):
             rows = np.repeat(
                 np.arange(some.stop - some.start), np.diff(vectors.indptr[some.start : some.stop + 1])
             )
@@ -265,7 +306,7 @@ def column_means(vectors: Matrix) -> FloatArray:
     if not sparse.issparse(vectors):
         return np.asarray(vectors.mean(axis=0), dtype=np.float32).ravel()
     sums = np.zeros(vectors.shape[1])
-    for _, entries in _pieces(vectors.indptr):
+    for _, entries in row_pieces(vectors.indptr):
         sums += np.bincount(vectors.indices[entries], vectors.data[entries], len(sums))
     return np.asarray(sums / vectors.shape[0], dtype=np.float32)
 
@@ -283,10 +324,42 @@ def scale_rows(vectors: Matrix, scale: FloatArray) -> Matrix:
         return JoinedVectors(scale_rows(vectors.dense, scale), scale_rows(vectors.sparse, scale))
     if sparse.issparse(vectors):
         scaled = copied(vectors)
-        each = scale if vectors.shape[0] == 1 else np.repeat(scale, np.diff(vectors.indptr))
-        scaled.data *= each.astype(np.float32, copy=False)
+        scale_entries(scaled, scale)
         return scaled
     return vectors * scale[:, None]
+
+
+def scale_entries(matrix: Any, row_scale: FloatArray, column_scale: FloatArray | None = None) -> None:
+    """Multiply each row of a ``csr_array``, and each column, by its own number, in place.
+
+    Examples
+    --------
+    >>> ones = sparse.csr_array(np.ones((2, 2), dtype=np.float32))
+    >>> scale_entries(ones, np.array([1, 2], dtype=np.float32), np.array([1, 3], dtype=np.float32))
+    >>> ones.toarray().tolist()
+    [[1.0, 3.0], [2.0, 6.0]]
+    """
+    for some, entries in row_pieces(matrix.indptr):
+        each = np.repeat(row_scale[some], np.diff(matrix.indptr[some.start : some.stop + 1]))
+        matrix.data[entries] *= each.astype(np.float32, copy=False)
+        if column_scale is not None:
+            matrix.data[entries] *= column_scale[matrix.indices[entries]]
+
+
+def entry_counts(columns: npt.NDArray[np.integer[Any]], n_columns: int) -> npt.NDArray[np.int64]:
+    """Return how often each number below ``n_columns`` stands in ``columns``, ``(n_columns,)``.
+
+    ``np.bincount`` alone would first turn all of them into int64.
+
+    Examples
+    --------
+    >>> entry_counts(np.array([2, 0, 2], dtype=np.int32), 4).tolist()
+    [1, 0, 2, 0]
+    """
+    counts = np.zeros(n_columns, dtype=np.int64)
+    for start in range(0, len(columns), _PIECE):
+        counts += np.bincount(columns[start : start + _PIECE], minlength=n_columns)
+    return counts
 
 
 def unit_rows(vectors: Matrix) -> Matrix:
@@ -297,8 +370,13 @@ def unit_rows(vectors: Matrix) -> Matrix:
     >>> unit_rows(np.array([[3, 4], [0, 0]], dtype=np.float32)).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
+    return scale_rows(vectors, inverse_norms(vectors))
+
+
+def inverse_norms(vectors: Matrix) -> FloatArray:
+    """Return one over the length of each row, 0 for a row of zeros, ``(n,)``."""
     norms = row_norms(vectors)
-    return scale_rows(vectors, np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0))
+    return np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
 
 
 def grown(array: Array, n_rows: int) -> Array:

@@ -88,6 +88,13 @@ def test_of_sequences_in_a_large_catalogue_a_graph_filter_takes_the_place_of_als
     assert kinds(events_over(20_001, timed=True)) == [GraphFilter, Recent, SequenceRules, Popularity]
 
 
+def test_of_millions_of_events_the_strongest_rules_are_kept(monkeypatch):
+    rules = default_factorizers(events_over(20_001, timed=True))[2]
+    assert rules.max_rules is None
+    monkeypatch.setattr(defaults, "_FEW_EVENTS", 1)
+    assert default_factorizers(events_over(20_001, timed=True))[2].max_rules == defaults._MAX_RULES
+
+
 def test_millions_of_events_in_a_large_catalogue_do_without_als(monkeypatch):
     assert ALSFactorizer in kinds(events_over(20_001, n_events=1000))
     monkeypatch.setattr(defaults, "_FEW_EVENTS", 999)

@@ -135,6 +135,35 @@ def test_copies_grow_apart():
     assert first.n_users == 3
 
 
+def test_copies_share_the_events_so_far():
+    first = Interactions(IdTable("abc"), IdTable("x"), events_of([(0, 0)] * 3))
+    second = first.copy()
+    assert np.shares_memory(first.events.item_rows, second.events.item_rows)
+    second.append(events_of([(1, 0)]))
+    assert (first.user_counts.tolist(), second.user_counts.tolist()) == ([3, 0, 0], [3, 1, 0])
+
+
+def test_the_first_events_are_a_subset_without_a_copy():
+    known = Interactions(IdTable("abc"), IdTable("x"), events_of([(0, 0), (1, 0), (2, 0)]))
+    part = known.subset(np.array([True, True, False]))
+    assert np.shares_memory(known.events.user_rows, part.events.user_rows)
+    part.append(events_of([(0, 0)]))
+    assert part.events.user_rows.tolist() == [0, 1, 0]
+    assert known.events.user_rows.tolist() == [0, 1, 2]
+
+
+def test_a_matrix_leaves_the_histories_that_it_came_from_as_they_are(monkeypatch):
+    monkeypatch.setattr("llmrec.interactions._FEW_POSITIONS", 0)
+    histories = Interactions.from_table([("a", "x"), ("a", "y"), ("b", "x"), ("a", "x")]).histories()
+    expected = [[2.0, 1.0], [1.0, 0.0]]
+    assert histories.weight_matrix().toarray().tolist() == expected
+    assert histories.columns.tolist() == [0, 1, 0, 0]
+    assert histories.weights.tolist() == [1.0] * 4
+    assert histories.weight_matrix().toarray().tolist() == expected
+    halved = histories.decayed(1.0)
+    assert halved.weight_matrix().toarray().tolist() == [[1.25, 0.5], [1.0, 0.0]]
+
+
 def test_subset_keeps_users_and_items():
     known = Interactions.from_table([("a", "x"), ("b", "y")])
     part = known.subset(np.array([False, True]))

@@ -12,7 +12,7 @@ from llmrec.decomposition import right_singular_vectors
 from llmrec.factorizers.nearest import is_much_work, largest_products, products_of_rows
 from llmrec.factorizers.similarity import column_scale, largest_of_rows
 from llmrec.validation import check_fitted, check_integer, check_number
-from llmrec.vectors import row_sums, scale_rows
+from llmrec.vectors import larger_entries, row_sums, scale_entries
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -90,15 +90,19 @@ class GraphFilter(Factorizer):
         power = check_number("power", self.power, 0, above=True)
         check_integer("factors", self.factors, minimum=0)
         check_number("low_pass_weight", self.low_pass_weight, 0)
-        events = interactions.matrix
-        rows = _normalised(events, exponent)
-        left, right = self._low_pass(events)
-        # Of many events each matrix is a large part of what a fit takes.
-        del events
-        for_targets = _largest(rows, power, right, left, neighbours)
-        # Without the low-pass filter P is symmetric.
-        for_sources = _largest(rows, power, left, right, neighbours) if left.shape[1] else for_targets
-        self.similarities_ = sparse.csr_array(for_targets.maximum(for_sources.T), dtype=np.float32)
+        # Of many events each matrix is a large part of what a fit takes: the first one becomes the others.
+        rows = interactions.matrix
+        left, right = self._low_pass(rows)
+        _normalise(rows, exponent)
+        if left.shape[1]:
+            for_targets, for_sources = (
+                _largest(rows, power, *pair, neighbours) for pair in ((right, left), (left, right))
+            )
+        else:
+            # Then P is symmetric.
+            for_targets = for_sources = _largest(rows, power, right, left, neighbours)
+        del rows
+        self.similarities_ = larger_entries(for_targets, sparse.csr_array(for_sources.T))
         return self
 
     def item_vectors(self) -> Any:
@@ -121,15 +125,19 @@ class GraphFilter(Factorizer):
         n_items = events.shape[1]
         if not self.factors or not self.low_pass_weight or not events.nnz:
             return (np.zeros((n_items, 0), dtype=np.float32),) * 2
-        _, vectors = right_singular_vectors(_normalised(events, 0.5), self.factors, self.random_state)
+        normalised = events.copy()
+        _normalise(normalised, 0.5)
+        _, vectors = right_singular_vectors(normalised, self.factors, self.random_state)
         totals = np.asarray(events.sum(axis=0)).ravel()
         damped = vectors * column_scale(totals, 0.5)[:, None] * np.float32(self.low_pass_weight)
         return damped, vectors * np.sqrt(totals, dtype=np.float32)[:, None]
 
 
 def _largest(rows: Any, power: float, left: FloatArray, right: FloatArray, neighbours: int) -> Any:
-    """Return the largest positive entries of each row of the filter, some rows at a time."""
-    rows = sparse.csr_array(rows)
+    """Return the largest positive entries of each row of the filter, some rows at a time.
+
+    Without a low-pass filter, ``rows`` are the caller's no more.
+    """
     by_item = sparse.csr_array(rows.T)
     products = products_of_rows(by_item, np.diff(rows.indptr))
     if not left.shape[1] and is_much_work(products):
@@ -151,9 +159,8 @@ def _largest(rows: Any, power: float, left: FloatArray, right: FloatArray, neigh
     return sparse.csr_array(sparse.vstack(parts))
 
 
-def _normalised(events: Any, user_exponent: float) -> Any:
-    """Return ``D_u^-a R D_i^(a-1)``."""
-    scaled = scale_rows(events, column_scale(row_sums(events), user_exponent))
+def _normalise(events: Any, user_exponent: float) -> None:
+    """Make ``R`` into ``D_u^-a R D_i^(a-1)``, in place."""
     totals = np.asarray(events.sum(axis=0)).ravel()
-    scaled.data *= column_scale(totals, 1 - user_exponent)[scaled.indices]
-    return scaled
+    by_user = column_scale(row_sums(events), user_exponent)
+    scale_entries(events, by_user, column_scale(totals, 1 - user_exponent))

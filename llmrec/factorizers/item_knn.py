@@ -84,7 +84,10 @@ class ItemKNN(Factorizer):
         neighbours = check_integer("neighbours", self.neighbours, minimum=1)
         audiences = interactions.audiences()
         comparison = Comparison.learn(self.similarity, self.weighting, self.shrinkage, audiences)
-        self.similarities_ = nearest_of_rows(comparison, comparison.rows(audiences), neighbours)
+        rows = comparison.rows(audiences)
+        # Of many events each array is a large part of what a fit takes.
+        del audiences
+        self.similarities_ = nearest_of_rows(comparison, rows, neighbours)
         if self.normalize:
             sums = row_sums(self.similarities_)
             inverse = np.divide(1, sums, out=np.zeros_like(sums), where=sums > 0)

@@ -11,6 +11,7 @@ from scipy import sparse
 from llmrec.base import FloatArray
 from llmrec.decomposition import row_chunks
 from llmrec.threads import map_threads
+from llmrec.vectors import entry_counts
 
 __all__ = ["add_gram", "chunked_rows", "is_much_work", "largest_products", "products_of_rows"]
 
@@ -56,7 +57,9 @@ def largest_products(
 
     Parameters
     ----------
-    left, right : csr_array of shapes (n, m) and (m, n_others)
+    left : csr_array of shape (n, m)
+    right : csr_array of shape (m, n_others)
+        The caller's no more: its columns are numbered anew in place.
     k : int
     products : ndarray of shape (n,)
         What :func:`products_of_rows` returns for them.
@@ -77,13 +80,15 @@ def largest_products(
     n_others = right.shape[1]
     k = max(min(k, n_others), 1)
     # With the columns most met side by side, most sums are of a few that stay in the nearest cache.
-    met = np.bincount(right.indices, minlength=n_others)
+    met = entry_counts(right.indices, n_others)
     names = np.argsort(-met, kind="stable").astype(np.int32)
     places = np.empty_like(names)
     places[names] = np.arange(n_others, dtype=np.int32)
-    moved = sparse.csr_array((right.data, places[right.indices], right.indptr), shape=right.shape)
+    for start in range(0, right.nnz, _ENTRIES_AT_A_TIME):
+        some = slice(start, start + _ENTRIES_AT_A_TIME)
+        right.indices[some] = places[right.indices[some]]
     sizes = np.diff(left.indptr).astype(np.float32), met[names].astype(np.float32)
-    operands, kind = (_parts(left), _parts(moved)), JACCARD if jaccard else COSINE
+    operands, kind = (_parts(left), _parts(right)), JACCARD if jaccard else COSINE
     own = places if skip_self else places[:0]
 
     def keep(chunk: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], FloatArray]:
@@ -144,7 +149,23 @@ def chunked_rows(keep: Any, work: npt.NDArray[np.int64], shape: tuple[int, int])
         rows.sort_indices()
         return rows
 
-    return sparse.csr_array(sparse.vstack(map_threads(sorted_rows, chunks)))
+    return _stacked(map_threads(sorted_rows, chunks))
+
+
+def _stacked(parts: list[Any]) -> Any:
+    """Return sparse rows one below the other, and empty the list: each part goes when it has been copied."""
+    indptr = np.append(0, np.cumsum(np.concatenate([np.diff(part.indptr) for part in parts]), dtype=np.int64))
+    small = indptr[-1] <= np.iinfo(np.int32).max
+    indices = np.empty(indptr[-1], dtype=np.int32 if small else np.int64)
+    data = np.empty(indptr[-1], dtype=np.float32)
+    n_columns, end = parts[0].shape[1], len(data)
+    while parts:
+        part = parts.pop()
+        start = end - part.nnz
+        indices[start:end], data[start:end] = part.indices, part.data
+        end = start
+    shape = (len(indptr) - 1, n_columns)
+    return sparse.csr_array((data, indices, indptr.astype(indices.dtype)), shape=shape)
 
 
 def _parts(matrix: Any) -> tuple[Any, Any, FloatArray]:

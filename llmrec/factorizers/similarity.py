@@ -13,7 +13,7 @@ from llmrec.errors import DataError, ParameterError
 from llmrec.factorizers.nearest import is_much_work, largest_products, products_of_rows
 from llmrec.interactions import Histories
 from llmrec.validation import check_choice, check_integer, check_matrix, check_number
-from llmrec.vectors import grown, unit_rows
+from llmrec.vectors import entry_counts, grown, inverse_norms, scale_entries, unit_rows
 
 __all__ = [
     "Comparison",
@@ -119,17 +119,22 @@ class Comparison:
             if self.similarity == "pearson":
                 means = np.repeat(_means(ratings), np.diff(ratings.indptr))
             ratings.data = ratings.data - means
-            return unit_rows(ratings)
+            scale_entries(ratings, inverse_norms(ratings))
+            return ratings
         matrix = rows.weight_matrix()
         if blur is not None:
             matrix = sparse.csr_array(matrix + matrix @ blur)
         if self.similarity == "jaccard":
             matrix.data = np.ones_like(matrix.data)
             return matrix
-        matrix.data = self._weighted(matrix)
+        if self.weighting is not None:
+            matrix.data = self._weighted(matrix)
         if column_scale is not None:
             matrix.data *= column_scale[matrix.indices]
-        return unit_rows(matrix) if self.similarity == "cosine" else matrix
+        # Of many events each copy of the matrix is a large part of what a fit takes.
+        if self.similarity == "cosine":
+            scale_entries(matrix, inverse_norms(matrix))
+        return matrix
 
     def similar(self, rows: Any, others: Any) -> Any:
         """Return ``(n_rows, n_others)`` similarities, sparse, from two answers of :meth:`rows`."""
@@ -175,7 +180,7 @@ def nearest_of_rows(comparison: Comparison, rows: Any, neighbours: int, others: 
     """
     is_own = others is None
     others = rows if is_own else others
-    products = products_of_rows(rows, np.bincount(others.indices, minlength=others.shape[1]))
+    products = products_of_rows(rows, entry_counts(others.indices, others.shape[1]))
     if is_much_work(products):
         return largest_products(
             rows,

@@ -89,9 +89,10 @@ class ConcatFuser(Fuser):
         scales, offsets = self._item_terms(views)
         for place, view in enumerate(views):
             scales[:, place] *= view.present
-        blocks = [scale_rows(view.vectors, scales[:, place]) for place, view in enumerate(views)]
-        front = [] if offsets is None else [offsets[:, None]]
-        return join_columns([*front, scales, *blocks])
+        front = [scales] if offsets is None else [offsets[:, None], scales]
+        # Scaled as they are joined: copies of many neighbours are a large part of what a fit takes.
+        blocks, own = [view.vectors for view in views], [scales[:, place] for place in range(len(views))]
+        return join_columns([*front, *blocks], [*[None] * len(front), *own])
 
     def fuse_queries(self, views: Sequence[ViewVectors]) -> Matrix:
         """Return the queries side by side, each block scaled to unit deviation times its weight."""

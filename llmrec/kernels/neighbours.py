@@ -213,6 +213,7 @@ def rules(
     places: Any,
     window: int,
     width: int,
+    most: int,
     start: int,
     stop: int,
     kept_columns: Any,
@@ -220,6 +221,8 @@ def rules(
     counts: Any,
 ) -> None:
     """Add up, for each item, ``1 / distance`` for what stands up to ``window`` events before it.
+
+    The ``most`` largest sums are kept; of equal ones those with the least columns.
 
     ``occurrences`` is ``(indptr, indices)``: where in ``events`` each item stands. ``places`` holds how many
     events of the same history stand before each. What is kept of all items is in one row; ``counts`` says how
@@ -246,6 +249,9 @@ def rules(
         for at in range(begin, filled):
             kept_values[at] = sums[kept_columns[at]]
             sums[kept_columns[at]] = 0
+        if filled - begin > most:
+            _select(kept_columns[begin:filled], kept_values[begin:filled], filled - begin, most)
+            filled = begin + most
         counts[item - start] = filled - begin
 
 
@@ -256,6 +262,6 @@ def warm() -> None:
     matrix, sizes = (pointers, columns[0].view(np.uint32), values[0].copy()), values[0].copy()
     names = columns[0].copy()
     nearest(matrix, matrix, 0, 1, names, COSINE, 1.0, (sizes, sizes), names, columns, values, counts)
-    rules((pointers, pointers[:1]), columns[0], pointers[:1], 1, 1, 0, 1, columns[0], values[0], counts)
+    rules((pointers, names), columns[0], names, 1, 1, 1, 0, 1, columns[0], values[0], counts)
     doubles = (*matrix[:2], np.ones(1))
     upper_products(doubles, doubles, 0, 1, np.zeros((1, 1)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmrec.kernels.jit import kernel
 
-__all__ = ["chain", "collect", "measure", "warm"]
+__all__ = ["chain", "collect", "measure", "order_by_row", "warm"]
 
 
 @kernel
@@ -23,6 +23,15 @@ def chain(rows: Any, start: int, counts: Any, last: Any, before: Any) -> None:
         before[start + event] = last[row]
         last[row] = start + event + 1
         counts[row] += 1
+
+
+@kernel
+def order_by_row(rows: Any, next_place: Any, order: Any) -> None:
+    """Write the positions of events by row, each row's in order; ``next_place`` holds where each row starts."""
+    for event in range(len(rows)):
+        row = rows[event]
+        order[next_place[row]] = event
+        next_place[row] += 1
 
 
 @kernel
@@ -62,3 +71,4 @@ def warm() -> None:
     measure(row, long, ends)
     for order in (long, row):
         collect(row, (ends, order), long, long, ends, np.empty(1, dtype=np.int64))
+        order_by_row(row, long.copy(), order.copy())

@@ -91,7 +91,22 @@ def test_the_last_event_decides_what_a_recommender_says_next():
     assert rec.recommend(history=["part 2"], k=1, candidates=["bonus", "part 0"]).items == ["bonus"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("window", 0), ("half_life", 0)])
+@pytest.mark.parametrize("by_kernel", [False, True])
+def test_the_largest_rules_to_each_item_are_kept(by_kernel, monkeypatch):
+    rng = np.random.default_rng(0)
+    events = sequences([rng.integers(0, 12, 9).tolist() for _ in range(20)])
+    everything = SequenceRules().fit(events).rules_.toarray()
+    if by_kernel:
+        monkeypatch.setattr("llmrec.factorizers.sequence_rules._LITTLE_WORK", 0)
+    kept = SequenceRules(max_rules=4).fit(events).rules_.toarray()
+    for row, own in enumerate(kept):
+        best = np.argsort(-everything[row], kind="stable")[:4]
+        expected = np.where(np.isin(np.arange(len(own)), best), everything[row], 0)
+        np.testing.assert_allclose(own, expected, rtol=1e-6)
+    assert np.count_nonzero(kept) < np.count_nonzero(everything)
+
+
+@pytest.mark.parametrize(("name", "value"), [("window", 0), ("half_life", 0), ("max_rules", 0)])
 def test_a_wrong_parameter_is_named(name, value):
     with pytest.raises(ParameterError, match=name):
         SequenceRules().set_params(**{name: value}).fit(sequences())

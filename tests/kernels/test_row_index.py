@@ -31,3 +31,17 @@ def test_histories_are_the_events_of_each_user_in_order(first, later, asked):
         assert known.counts_of_users(np.array(rows, np.int32)).tolist() == [len(one) for one in expected]
     assert known.histories().columns.tolist() == histories.columns.tolist()
     assert known.counts_of_items(np.arange(5)).tolist() == known.item_counts.tolist()
+
+
+def test_many_events_are_ordered_like_few(monkeypatch):
+    rng = np.random.default_rng(0)
+    pairs = np.column_stack([rng.integers(0, 7, 500), rng.integers(0, 40, 500)])
+    few = Interactions(IdTable(range(10)), IdTable(range(40)), events_of(pairs))
+    monkeypatch.setattr("llmrec.interactions._MANY_EVENTS", 0)
+    monkeypatch.setattr("llmrec.vectors._PIECE", 64)
+    many = Interactions(IdTable(range(10)), IdTable(range(40)), events_of(pairs))
+    for name in ("histories", "audiences"):
+        one, other = getattr(few, name)(), getattr(many, name)()
+        assert one.columns.tolist() == other.columns.tolist()
+        assert one.indptr.tolist() == other.indptr.tolist()
+    assert many.item_counts.tolist() == few.item_counts.tolist()
