@@ -40,7 +40,7 @@ from llmrec.errors import (
 from llmrec.event_order import HistoryKind, history_kind
 from llmrec.explanation import Explanation, explain, explain_popular
 from llmrec.factorizers import Popularity, Recent
-from llmrec.holdout import HoldOut, hold_out
+from llmrec.holdout import hold_out
 from llmrec.interactions import Histories, Interactions
 from llmrec.live_model import LiveModel
 from llmrec.progress import progress_bar
@@ -221,7 +221,7 @@ class Recommender(Component):
         )
         fuser = cast(Fuser, clone(resolve("fuser", self.fuser)))
         if fuser.needs_held_out:
-            self._tune(fuser, texts, factorizers, hold_out(interactions, kind()), interactions)
+            self._tune(fuser, texts, factorizers, kind(), interactions)
         model = self._assemble(interactions, catalogue, texts, factorizers, fuser)
         if not model.views:
             raise DataError(_nothing_to_learn(interactions, described, encoders))
@@ -290,24 +290,29 @@ class Recommender(Component):
         fuser: Fuser,
         texts: list[TextView],
         factorizers: list[Any],
-        piece: HoldOut | None,
+        kind: HistoryKind,
         interactions: Interactions,
     ) -> None:
         """Let the fuser learn from the later events, with all views fitted on the earlier ones."""
+        piece = hold_out(interactions, kind)
         if piece is None or len(texts) + len(factorizers) < 2:
             return
         warm, sample = _warm_rows(piece.earlier), _sampled_histories(piece.earlier)
         earlier_texts = [view.for_items(warm, sample) for view in texts]
         trial = self._assemble(piece.earlier, Catalogue(), earlier_texts, factorizers, fuser)
-        views, seen = trial.views_for(piece.user_rows), piece.earlier.histories(piece.user_rows)
-        if piece.parts.any():
-            fuser.tune(views, seen, piece.later, parts=piece.parts.astype(np.int32))
+        views = trial.views_for(piece.user_rows)
+        seen = piece.earlier.histories(piece.user_rows).take(np.arange(len(piece.user_rows)))
+        later, parts = piece.later, piece.parts.astype(np.int32) if piece.parts.any() else None
+        trial_texts, readers = trial.texts, [view for view in trial.factors if view.reads_texts()]
+        # The earlier events, the half of what a fit of many takes, are not needed to learn from the views.
+        del piece, sample, trial
+        if parts is None:
+            fuser.tune(views, seen, later)
         else:
-            fuser.tune(views, seen, piece.later)
-        readers = [view for view in trial.factors if view.reads_texts()]
+            fuser.tune(views, seen, later, parts=parts)
         if texts and len(texts) + len(readers) > 1:
             sample = _sampled_histories(interactions)
-            fuser.tune_cold(*cold_trial(interactions, trial.texts, readers, sample))
+            fuser.tune_cold(*cold_trial(interactions, trial_texts, readers, sample))
 
     # -- recommend -----------------------------------------------------------------------------------------
 

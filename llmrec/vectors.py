@@ -220,7 +220,12 @@ def dot(queries: Matrix, items: Matrix) -> FloatArray:
     if sparse.issparse(queries):
         from llmrec.kernels.sparse_queries import scores_by_column
 
-        return scores_by_column(sparse.csr_array(queries), sparse.csr_array(items.T))
+        queries, items = sparse.csr_array(queries), sparse.csr_array(items)
+        scores = np.zeros((queries.shape[0], items.shape[0]), dtype=np.float32)
+        # Some items at a time: turned as a whole, large ones would be there twice.
+        for some, _ in row_pieces(items.indptr):
+            scores[:, some] = scores_by_column(queries, sparse.csr_array(items[some].T))
+        return scores
     product = queries @ items.T
     return np.ascontiguousarray(product, dtype=np.float32)
 

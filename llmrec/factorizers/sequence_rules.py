@@ -148,7 +148,7 @@ class SequenceRules(Factorizer):
         ``ends`` are the items of these events, sorted; ``most`` is how many rules to each are kept.
         """
         items = histories.columns
-        places, is_new = _places(histories.indptr, first_new)
+        places, is_new = _places(histories.indptr, first_new, self.window)
         if self.window * len(items) > _LITTLE_WORK:
             n_items = 1 + max(int(items.max()), int(ends.max(initial=0)))
             counted = self._counted(items, places, is_new, n_items, most or self.width_)
@@ -172,7 +172,7 @@ class SequenceRules(Factorizer):
     def _counted(
         self,
         items: IntArray,
-        places: IntArray,
+        places: npt.NDArray[Any],
         is_new: npt.NDArray[np.bool_],
         n_items: int,
         most: int,
@@ -196,15 +196,16 @@ class SequenceRules(Factorizer):
 
 
 def _places(
-    indptr: npt.NDArray[np.int64], first_new: npt.NDArray[np.int64]
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Return for each event how many of its history stand before it, and whether it is among the new ones."""
-    places = np.empty(indptr[-1], dtype=np.int32)
+    indptr: npt.NDArray[np.int64], first_new: npt.NDArray[np.int64], most: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Return for each event how many of its history stand before it, or ``most``, and whether it is new."""
+    places = np.empty(indptr[-1], dtype=np.uint8 if most <= np.iinfo(np.uint8).max else np.int32)
     is_new = np.empty(len(places), dtype=np.bool_)
     for some, entries in row_pieces(indptr):
         lengths = np.diff(indptr[some.start : some.stop + 1])
-        places[entries] = np.arange(entries.start, entries.stop) - np.repeat(indptr[some], lengths)
-        is_new[entries] = places[entries] >= np.repeat(first_new[some], lengths)
+        own = np.arange(entries.start, entries.stop) - np.repeat(indptr[some], lengths)
+        is_new[entries] = own >= np.repeat(first_new[some], lengths)
+        places[entries] = np.minimum(own, most)
     return places, is_new
 
 

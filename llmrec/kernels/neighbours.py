@@ -225,7 +225,7 @@ def rules(
     The ``most`` largest sums are kept; of equal ones those with the least columns.
 
     ``occurrences`` is ``(indptr, indices)``: where in ``events`` each item stands. ``places`` holds how many
-    events of the same history stand before each. What is kept of all items is in one row; ``counts`` says how
+    events of the same history stand before each, ``window`` for more. What is kept of all items is in one row; ``counts`` says how
     much of it each item fills.
     """
     indptr, positions = occurrences
@@ -262,6 +262,7 @@ def warm() -> None:
     matrix, sizes = (pointers, columns[0].view(np.uint32), values[0].copy()), values[0].copy()
     names = columns[0].copy()
     nearest(matrix, matrix, 0, 1, names, COSINE, 1.0, (sizes, sizes), names, columns, values, counts)
-    rules((pointers, names), columns[0], names, 1, 1, 1, 0, 1, columns[0], values[0], counts)
+    places = np.zeros(1, dtype=np.uint8)
+    rules((pointers, names), columns[0], places, 1, 1, 1, 0, 1, columns[0], values[0], counts)
     doubles = (*matrix[:2], np.ones(1))
     upper_products(doubles, doubles, 0, 1, np.zeros((1, 1)))
