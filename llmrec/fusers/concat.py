@@ -65,6 +65,7 @@ class ConcatFuser(Fuser):
     [[-0.5, 0.5]]
     """
 
+    gives_new_items: ClassVar[bool] = True
     _has_offsets: ClassVar[bool] = False
 
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
