@@ -5,9 +5,9 @@
 ``--parts`` runs some of: svd, neighbours, ease, fit, fit-memory. An energy gap is how much less of the sum
 of squares of the matrix the vectors hold than those of ARPACK, which ``--exact`` computes first; without it,
 than the best in the table. ``fit`` times the default recommender on the data sets of ``--datasets`` below
-``LLMREC_DATA``, beside its slowest view. ``fit-memory`` fits recommenders on the events of ``--shape``, without
-texts, in a process of its own each: a sparse matrix, or Interactions whose items each have a time of their own
-about which they are met. The peak holds events and library too.
+``LLMREC_DATA``, beside its slowest view. ``fit-memory`` fits recommenders on the events of ``--shape``,
+without texts, in a process of its own each: a sparse matrix, or Interactions whose items each have a time of
+their own from which on they are met. The peak holds events and library too.
 How to make an environment for all peers stands in ``timing.py``; add scikit-learn.
 """
 

@@ -26,7 +26,8 @@ def test_pieces_of_sparse_matrices_add_up(monkeypatch):
 
 def test_the_larger_entries_are_found_piece_by_piece(monkeypatch):
     left, right = (
-        sparse.random_array((40, 30), density=0.2, rng=seed, dtype=np.float32, format="csr") for seed in (0, 1)
+        sparse.random_array((40, 30), density=0.2, rng=seed, dtype=np.float32, format="csr")
+        for seed in (0, 1)
     )
     monkeypatch.setattr("llmrec.vectors._PIECE", 16)
     found = larger_entries(left, right)

@@ -182,7 +182,11 @@ def test_blocks_are_scaled_as_they_are_joined():
     rng = np.random.default_rng(0)
     one, two, three = (rng.random((5, n)).astype(np.float32) for n in (2, 3, 4))
     scale = rng.random(5).astype(np.float32)
-    for blocks in ([one, sparse.csr_array(two), sparse.csr_array(three)], [one, two], [sparse.csr_array(one)]):
+    for blocks in (
+        [one, sparse.csr_array(two), sparse.csr_array(three)],
+        [one, two],
+        [sparse.csr_array(one)],
+    ):
         scales = [None, scale, 2 * scale][-len(blocks) :]
         scaled = [
             block if own is None else scale_rows(block, own)
