@@ -225,8 +225,8 @@ def rules(
     The ``most`` largest sums are kept; of equal ones those with the least columns.
 
     ``occurrences`` is ``(indptr, indices)``: where in ``events`` each item stands. ``places`` holds how many
-    events of the same history stand before each, ``window`` for more. What is kept of all items is in one row;
-    ``counts`` says how much of it each item fills.
+    events of the same history stand before each, ``window`` for more. What is kept of all items is in one
+    row; ``counts`` says how much of it each item fills.
     """
     indptr, positions = occurrences
     sums = np.zeros(width, dtype=np.float32)
