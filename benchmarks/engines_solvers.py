@@ -5,8 +5,9 @@
 ``--parts`` runs some of: svd, neighbours, ease, fit, fit-memory. An energy gap is how much less of the sum
 of squares of the matrix the vectors hold than those of ARPACK, which ``--exact`` computes first; without it,
 than the best in the table. ``fit`` times the default recommender on the data sets of ``--datasets`` below
-``LLMREC_DATA``, beside its views alone. ``fit-memory`` fits recommenders on the events of ``--shape``, a
-sparse matrix without times or texts, in a process of its own each; the peak holds matrix and library too.
+``LLMREC_DATA``, beside its views alone. ``fit-memory`` fits recommenders on the events of ``--shape``,
+without texts, in a process of its own each: a sparse matrix, or Interactions whose items each have a time of
+their own from which on they are met. The peak holds events and library too.
 How to make an environment for all peers stands in ``timing.py``; add scikit-learn.
 """
 
@@ -15,8 +16,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +32,11 @@ import llmrec
 from llmrec.datasets import load_dataset
 from llmrec.decomposition import right_singular_vectors
 from llmrec.factorizers import EASE, GraphFilter, ItemKNN, SequenceRules
-from llmrec.interactions import Interactions
+from llmrec.interactions import Events, IdTable, Interactions
 
 NEIGHBOURS = 100
 FILM = "{title} {genres} {text}"
+_TIMED, _DRAW = "Recommender(), with times", "draw times"
 
 
 def svd(shape: str, factors: int, repeats: int, exact: bool) -> list[dict[str, Any]]:
@@ -140,7 +144,7 @@ def fit_memory(shape: str) -> list[dict[str, Any]]:
     """Fit whole recommenders, each in a process of its own: the peak of resident memory and the times."""
     kept(shape)
     rows = []
-    for engine in ("Recommender()", "Recommender(factorizer='als')"):
+    for engine in ("Recommender()", _TIMED, "Recommender(factorizer='als')"):
         command = [sys.executable, __file__, "--shape", shape, "--fit-once", engine]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append({"part": f"fit-memory {shape}", **json.loads(done.stdout.splitlines()[-1])})
@@ -150,12 +154,38 @@ def fit_memory(shape: str) -> list[dict[str, Any]]:
 def fit_once(engine: str, shape: str) -> dict[str, Any]:
     """Fit one recommender; return what it took."""
     llmrec.show_progress(False)
-    matrix = kept(shape)
+    events = _timed_events(shape) if engine == _TIMED else kept(shape)
     before, cpu, wall = peak_memory(), time.process_time(), time.perf_counter()
     recommender = llmrec.Recommender() if "als" not in engine else llmrec.Recommender(factorizer="als")
-    recommender.fit(matrix)
+    recommender.fit(events)
     spent = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     return {"engine": engine, **spent, "peak_mib": peak_memory(), "peak_before_mib": before}
+
+
+def _timed_events(shape: str) -> Interactions:
+    """Return events in the order of their times, read from a file that another process writes."""
+    path = Path(tempfile.gettempdir()) / "llmrec-benchmarks" / f"{shape}-timed.npz"
+    if not path.exists():
+        # Sorting them takes more memory than a fit may.
+        subprocess.run([sys.executable, __file__, "--shape", shape, "--fit-once", _DRAW], check=True)
+    read = np.load(path)
+    n_users, n_items = read["shape"].tolist()
+    times = read["times"].astype(np.float64)
+    events = Events(read["users"], read["items"], np.ones(len(times), np.float32), None, times)
+    return Interactions(IdTable(range(n_users)), IdTable(range(n_items)), events)
+
+
+def _draw_times(shape: str) -> None:
+    """Give each item a time of its own, and its events times from then on; store the events in order."""
+    matrix, rng = kept(shape), np.random.default_rng(0)
+    users = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), np.diff(matrix.indptr))
+    items = matrix.indices.astype(np.int32)
+    starts = rng.random(matrix.shape[1], dtype=np.float32)
+    times = ((starts[items] + 0.3 * rng.random(len(items), dtype=np.float32)) * 1e8).astype(np.float32)
+    order = np.argsort(times, kind="stable")
+    columns = {"users": users[order], "items": items[order], "times": times[order]}
+    path = Path(tempfile.gettempdir()) / "llmrec-benchmarks" / f"{shape}-timed.npz"
+    np.savez(path, shape=matrix.shape, **columns)
 
 
 def _timed(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Times]:
@@ -197,6 +227,9 @@ def main() -> None:
         datasets=("ml-100k", "ml-latest-small", "amazon-beauty", "movietweetings"),
         fit_once="",
     )
+    if options.fit_once == _DRAW:
+        _draw_times(options.shape)
+        return
     if options.fit_once:
         print(json.dumps(fit_once(options.fit_once, options.shape)))
         return

@@ -387,9 +387,12 @@ class Fuser(Component, ABC):
     ----------
     needs_held_out : bool
         Whether the recommender should call :meth:`tune`, for which it fits all views once more.
+    gives_new_items : bool
+        Whether :meth:`fuse_items` returns arrays that neither the views nor the fuser keep.
     """
 
     needs_held_out: ClassVar[bool] = False
+    gives_new_items: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, views: Sequence[ViewVectors], interactions: Interactions) -> Self:
@@ -511,6 +514,10 @@ class Ranker(Component, ABC):
     @abstractmethod
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, finite."""
+
+    def index_given(self, item_vectors: Matrix) -> Self:
+        """Do what :meth:`index` does with vectors that nobody else keeps: a copy of them may be spared."""
+        return self.index(item_vectors)
 
     @abstractmethod
     def rank(

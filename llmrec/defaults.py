@@ -68,9 +68,9 @@ def default_factorizers(
     events, and by what tends to follow them. Otherwise a history is a set, which a graph filter completes
     well, the more so the sparser the events, and regressions of items on each other. Where it may be either,
     there are views of both kinds. Where a large catalogue has millions of events, and where it has sequences,
-    it does without ALS, whose fits would take longest; of the rules of millions of events only the strongest
-    are kept. Where all ratings are above 0, a better one counts more. Of sets, where a thousand items have
-    texts, ALS draws item vectors towards what these suggest: an item without events is placed by its text.
+    it does without ALS, whose fits would take longest. Of millions of events the strongest rules alone are
+    kept. Where all ratings are above 0, a better one counts more. Of sets, where a thousand items have texts,
+    ALS draws item vectors towards what these suggest: an item without events is placed by its text.
     """
     kind = histories or history_kind(interactions)
     liking = _rating_exponent(interactions)

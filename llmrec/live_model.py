@@ -111,7 +111,8 @@ class LiveModel:
         """Index the fused vectors of all items."""
         items = [view.item_vectors(self.interactions) for view in self.views]
         self.index = self.fuser.ranker_over(self.ranker)
-        self.index.index(self.fuser.fuse_items(items))
+        take = self.index.index_given if self.fuser.gives_new_items else self.index.index
+        take(self.fuser.fuse_items(items))
         self._describe(np.arange(self.interactions.n_items, dtype=np.int32), items)
         self._unknown = ~_any_present(items)
         self._unknown_rows = None

@@ -65,7 +65,14 @@ class ConcatFuser(Fuser):
     [[-0.5, 0.5]]
     """
 
+    gives_new_items: ClassVar[bool] = True
     _has_offsets: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Promise new arrays for no ``fuse_items`` but our own."""
+        super().__init_subclass__(**kwargs)
+        if "fuse_items" in vars(cls) and "gives_new_items" not in vars(cls):
+            cls.gives_new_items = False
 
     def __init__(self, weights: Mapping[str, float] | Sequence[float] | None = None):
         self.weights = weights

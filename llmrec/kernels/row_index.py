@@ -27,7 +27,7 @@ def chain(rows: Any, start: int, counts: Any, last: Any, before: Any) -> None:
 
 @kernel
 def order_by_row(rows: Any, next_place: Any, order: Any) -> None:
-    """Write the positions of events by row, each row's in order; ``next_place`` is where each row starts."""
+    """Write the positions of events by row, in order; ``next_place`` holds where each row starts."""
     for event in range(len(rows)):
         row = rows[event]
         order[next_place[row]] = event

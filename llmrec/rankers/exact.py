@@ -64,7 +64,7 @@ class ExactRanker(Ranker):
 
     def index(self, item_vectors: Matrix) -> Self:
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
-        vectors = _check_vectors(item_vectors, "item_vectors")
+        vectors = check_vectors(item_vectors, "item_vectors")
         self.items_ = self.prepare(vectors)
         self.width_ = int(vectors.shape[1])
         return self
@@ -72,7 +72,7 @@ class ExactRanker(Ranker):
     def update(self, rows: IntArray, vectors: Matrix) -> None:
         """Replace the vectors of items; rows past the end are new items."""
         check_fitted(self, "items_", "index")
-        vectors = self._check_width(_check_vectors(vectors, "vectors"), "vectors")
+        vectors = self._check_width(check_vectors(vectors, "vectors"), "vectors")
         self.items_ = replace_rows(self.items_, rows, self.prepare(vectors))
 
     def rank(
@@ -86,7 +86,7 @@ class ExactRanker(Ranker):
         check_fitted(self, "items_", "index")
         k = check_integer("k", k, minimum=1)
         block_size = check_integer("block_size", self.block_size, minimum=1)
-        queries = self._check_width(_check_vectors(queries, "queries"), "queries")
+        queries = self._check_width(check_vectors(queries, "queries"), "queries")
         n_queries = queries.shape[0]
         if exclude is not None and len(exclude) != n_queries:
             raise DataError(f"exclude has {len(exclude)} entries for {n_queries} queries.")
@@ -195,7 +195,7 @@ class ExactRanker(Ranker):
             yield block, self.items_[start : start + block_size] if allowed is None else self.items_[block]
 
 
-def _check_vectors(vectors: Any, name: str) -> Matrix:
+def check_vectors(vectors: Any, name: str) -> Matrix:
     if isinstance(vectors, JoinedVectors):
         return JoinedVectors(
             check_matrix(vectors.dense, f"the dense part of {name}"),

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from llmrec.base import FloatArray, IntArray, Matrix
 from llmrec.growing_rows import GrowingRows
-from llmrec.rankers.exact import ExactRanker
+from llmrec.rankers.exact import ExactRanker, check_vectors
 from llmrec.vectors import JoinedVectors, copied, distinct, dot, paired_dots, row_norms
 
 if TYPE_CHECKING:
@@ -139,6 +139,16 @@ class InnerProductRanker(ExactRanker):
         """Take the catalogue: ``(n_items, dim)``, dense, sparse or joined, finite."""
         self._forget()
         return super().index(item_vectors)
+
+    def index_given(self, item_vectors: Matrix) -> Self:
+        """Take vectors that nobody else keeps, as they are where this ranker prepares nothing."""
+        kind = type(self)
+        if kind.index is not InnerProductRanker.index or kind.prepare is not InnerProductRanker.prepare:
+            return self.index(item_vectors)
+        self._forget()
+        self.items_ = check_vectors(item_vectors, "item_vectors")
+        self.width_ = int(item_vectors.shape[1])
+        return self
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what ``get_state`` gave; what is derived from it is made on first use."""

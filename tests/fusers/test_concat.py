@@ -182,3 +182,24 @@ def test_use_before_fit_is_refused():
     for use in ("fuse_items", "fuse_queries"):
         with pytest.raises(NotFittedError):
             getattr(ConcatFuser(), use)(items)
+
+
+def test_fused_items_share_no_memory_with_the_views():
+    words = view("words", random_sparse(N_ITEMS, 12, 0), kind="text")
+    fused = ConcatFuser().fit([words], None).fuse_items([words])
+    assert not np.shares_memory(fused.sparse.data, words.vectors.data)
+    assert not np.shares_memory(fused.sparse.indices, words.vectors.indices)
+    factors = view("als", np.ones((N_ITEMS, 3)))
+    fused = ConcatFuser().fit([factors], None).fuse_items([factors])
+    assert not np.shares_memory(fused, factors.vectors)
+
+
+class KeepsItsItems(ConcatFuser):
+    def fuse_items(self, views):
+        self._kept = super().fuse_items(views)
+        return self._kept
+
+
+def test_a_subclass_that_fuses_items_itself_promises_no_new_arrays():
+    assert ConcatFuser.gives_new_items
+    assert not KeepsItsItems.gives_new_items

@@ -420,3 +420,13 @@ def test_a_query_of_few_columns_gets_what_it_gets_among_others(changes):
         np.testing.assert_allclose(own[0], scores[place], rtol=1e-5)
     wanted = np.argsort(-(queries.astype(np.float64) @ items.T.astype(np.float64)), axis=1)[:, :5]
     np.testing.assert_array_equal(rows, wanted)
+
+
+def test_vectors_given_away_are_kept_as_they_are_and_others_are_prepared():
+    vectors = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    assert np.shares_memory(DotRanker().index_given(vectors).items_, vectors)
+    assert not np.shares_memory(DotRanker().index(vectors).items_, vectors)
+    for ranker in (DotRanker(), CosineRanker(), PearsonRanker()):
+        taken, copied = ranker.index_given(vectors.copy()), type(ranker)().index(vectors)
+        for one, other in zip(taken.rank(vectors[:3], 5), copied.rank(vectors[:3], 5), strict=True):
+            assert one.tolist() == other.tolist()

@@ -176,3 +176,20 @@ def test_matrices_of_one_shape_are_independent():
     assert one.toarray().tolist() == [[1, 0]]
     assert other.toarray().tolist() == [[0, 0, 1]]
     assert (other @ other.T).toarray().tolist() == [[1]]
+
+
+def test_blocks_are_scaled_as_they_are_joined():
+    rng = np.random.default_rng(0)
+    one, two, three = (rng.random((5, n)).astype(np.float32) for n in (2, 3, 4))
+    scale = rng.random(5).astype(np.float32)
+    for blocks in (
+        [one, sparse.csr_array(two), sparse.csr_array(three)],
+        [one, two],
+        [sparse.csr_array(one)],
+    ):
+        scales = [None, scale, 2 * scale][-len(blocks) :]
+        scaled = [
+            block if own is None else scale_rows(block, own)
+            for block, own in zip(blocks, scales, strict=True)
+        ]
+        assert dense_of(join_columns(blocks, scales)).tolist() == dense_of(join_columns(scaled)).tolist()
